@@ -1,0 +1,91 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Find cosmic rays in single CCD frames with deep learning, and replace the hit
+pixels. An astropy-affiliated package.
+
+The public functions are loaded when they are first used, so that importing this
+package costs next to nothing and never loads torch.
+"""
+
+from importlib import import_module
+
+from astropy import config as _config
+
+try:
+    from ._version import version as __version__
+except ImportError:  # a source tree that was never built
+    __version__ = "0+unknown"
+
+# name -> the module that defines it
+_PUBLIC = {
+    "cosmicray_deepcr": "core",
+    "cosmicray_probability": "core",
+    "inpaint_cosmicrays": "core",
+}
+
+__all__ = ["Conf", "__version__", "conf", *_PUBLIC]
+
+
+class Conf(_config.ConfigNamespace):
+    """
+    Configuration parameters of `astro_deepcr`.
+
+    They say where and how the networks run, never what they find: whatever
+    changes a scientific result is an argument of a function.
+    """
+
+    rootname = "astro_deepcr"
+
+    device = _config.ConfigItem(
+        "auto",
+        "Device that the networks run on: 'auto' (the first GPU that torch can "
+        "use, else the CPU), 'cpu', 'cuda', 'cuda:1', 'mps'.",
+    )
+    precision = _config.ConfigItem(
+        ["auto", "float32", "bfloat16", "float16"],
+        "Floating-point type of the networks. 'auto' is what the device does "
+        "well; 'float32' gives the same result everywhere.",
+    )
+    num_threads = _config.ConfigItem(
+        0,
+        "Number of CPU threads during a call; 0 leaves torch's own setting. "
+        "Torch's setting is put back after each call.",
+    )
+    tile_size = _config.ConfigItem(
+        0,
+        "Side in pixels of the square tiles that a frame is cut into, halo "
+        "included; 0 chooses by device. Results do not depend on it.",
+    )
+    batch_size = _config.ConfigItem(
+        0, "Number of tiles given to the network at once; 0 chooses by device."
+    )
+    weights_dir = _config.ConfigItem(
+        "",
+        "Directory that is searched for weights files before astropy's download "
+        "cache, for computers without a network.",
+    )
+    mirrors = _config.ConfigItem(
+        [],
+        "Addresses of directories (https://, file://) tried when a weights "
+        "file's own address does not answer.",
+        cfgtype="list",
+    )
+    auto_logging = _config.ConfigItem(
+        True,
+        "Whether cosmicray_deepcr and inpaint_cosmicrays write provenance "
+        "keywords into the header; add_keyword=False switches one call off.",
+    )
+
+
+conf = Conf()
+
+
+def __getattr__(name):
+    if name in _PUBLIC:
+        return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,37 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Errors and warnings of this package."""
+
+from astropy.utils.exceptions import AstropyUserWarning
+
+__all__ = [
+    "CosmicRayWarning",
+    "DeviceError",
+    "OutOfMemoryWarning",
+    "TooManyCosmicRaysWarning",
+    "WeightsError",
+    "WeightsMismatchWarning",
+]
+
+
+class WeightsError(RuntimeError):
+    """A weights file is missing, cannot be read, or is not the file it should be."""
+
+
+class DeviceError(RuntimeError):
+    """The device that was asked for does not exist on this computer."""
+
+
+class CosmicRayWarning(AstropyUserWarning):
+    """Something about a frame or a result that a person should look at."""
+
+
+class TooManyCosmicRaysWarning(CosmicRayWarning):
+    """More of the frame was flagged than cosmic rays can plausibly hit."""
+
+
+class WeightsMismatchWarning(CosmicRayWarning):
+    """The weights were not trained for the instrument named in the header."""
+
+
+class OutOfMemoryWarning(CosmicRayWarning):
+    """The device ran out of memory; the frame was done in smaller tiles."""
