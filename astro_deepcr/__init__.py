@@ -7,9 +7,9 @@ The public functions are loaded when they are first used, so that importing this
 package costs next to nothing and never loads torch.
 """
 
-from importlib import import_module
-
 from astropy import config as _config
+
+from ._lazy import attach as _attach
 
 try:
     from ._version import version as __version__
@@ -79,13 +79,4 @@ class Conf(_config.ConfigNamespace):
 
 conf = Conf()
 
-
-def __getattr__(name):
-    if name in _PUBLIC:
-        return getattr(import_module(f".{_PUBLIC[name]}", __name__), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__():
-    return sorted(__all__)
+__getattr__, __dir__ = _attach(__name__, _PUBLIC)

@@ -1,0 +1,10 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""How good is a cosmic-ray mask, or a filled pixel: metrics, peers, figures."""
+
+from .._lazy import attach
+
+# name -> the module that defines it; loaded when first used
+_PUBLIC = {}
+
+__all__ = sorted(_PUBLIC)
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -1,0 +1,10 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Training data and training of new weights."""
+
+from .._lazy import attach
+
+# name -> the module that defines it; loaded when first used
+_PUBLIC = {}
+
+__all__ = sorted(_PUBLIC)
+__getattr__, __dir__ = attach(__name__, _PUBLIC)
