@@ -1,5 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Set-up of the test suite: what the header prints."""
+"""Set-up of the test suite: the weights, without a network, and the header."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 try:
     from pytest_astropy_header.display import PYTEST_HEADER_MODULES, TESTED_VERSIONS
@@ -15,3 +20,24 @@ def pytest_configure(config):
     for name in ("numpy", "scipy", "astropy", "ccdproc", "torch", "skimage"):
         PYTEST_HEADER_MODULES[name] = name
     TESTED_VERSIONS["astro_deepcr"] = __version__
+
+
+@pytest.fixture(scope="session", autouse=True)
+def weights_cache(tmp_path_factory):
+    """
+    Put the official weights into an astropy cache of the tests' own.
+
+    The distribution ``deepCR`` carries the identical files, so that the real way
+    through the cache and the real weights are tested without a network.
+    """
+    from astropy.config import paths
+
+    from astro_deepcr.weights import import_weights
+
+    carrier = find_spec("learned_models")
+    with paths.set_temp_cache(tmp_path_factory.mktemp("cache")):
+        if carrier is not None:
+            folder = Path(carrier.origin).parent
+            for task in ("mask", "inpaint"):
+                import_weights(folder / task)
+        yield carrier

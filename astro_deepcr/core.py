@@ -1,0 +1,454 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Find cosmic rays in a frame, and replace the hit pixels.
+
+This page is the whole package in short: every step of `cosmicray_deepcr` is one
+call, and each of these calls is one module.
+"""
+
+from functools import partial
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData
+
+from . import __version__, conf
+from .fill import FILL_METHODS, fill_pixels
+from .flags import parse_flag_bit
+from .header import log_to_meta
+from .images import parse_image, parse_mask, rebuild
+from .masks import check_fraction, find_cosmic_rays
+from .noise import measure_normalization
+from .units import parse_readnoise, scale_to_weights
+from .weights import get_weights
+
+__all__ = ["cosmicray_deepcr", "cosmicray_probability", "inpaint_cosmicrays"]
+
+
+def cosmicray_deepcr(
+    ccd,
+    weights=None,
+    *,
+    threshold=None,
+    fpr=None,
+    neighbor_threshold=None,
+    grow=0,
+    protect=None,
+    inpaint="median",
+    gain=None,
+    readnoise=None,
+    exposure_time=None,
+    background=None,
+    update_mask=True,
+    flag_bit=None,
+    max_fraction=0.2,
+    device=None,
+    add_keyword=True,
+):
+    """
+    Find the cosmic rays of a frame and replace the pixels that they hit.
+
+    Stands where `ccdproc.cosmicray_lacosmic` stood: after bias, dark and flat
+    correction, before anything that resamples or combines frames. The unit of the
+    result is that of the input, and pixels that no cosmic ray hit are the same to
+    the last bit.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
+`~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
+        The frame, two-dimensional. It is not changed. Masked pixels and those
+        that are not finite are never flagged and come back as they are.
+    weights : str, path-like, `~astro_deepcr.weights.Weights` or None, optional
+        Which network: a name of the zoo (`~astro_deepcr.weights.list_weights`),
+        a local weights file, 'auto' to choose by the header's INSTRUME and
+        DETECTOR, or `None` for the default.
+    threshold : float, optional
+        Pixels with a larger probability are flagged. The default is what the
+        weights recommend. Lower it if faint parts of tracks are left, raise it
+        if cores of stars are flagged.
+    fpr : float, optional
+        Instead of ``threshold``: fraction of the good pixels that may be flagged
+        wrongly, as measured for these weights.
+    neighbor_threshold : float, optional
+        A lower threshold for pixels connected to a flagged one. Use it to get
+        the faint ends of tracks without raising the number of false events.
+    grow : float, optional
+        Radius in pixels by which the mask is grown at the end. 1 adds the
+        nearest neighbours of each pixel; worthwhile before resampling.
+    protect : array_like of bool, optional
+        Pixels that are never flagged, such as known cores of stars.
+    inpaint : str, path-like, `~astro_deepcr.weights.Weights` or None, optional
+        How hit pixels are replaced: 'median', 'mean' or 'idw' of their
+        neighbours, 'biharmonic', 'network' (the default inpainting weights), the
+        name or file of inpainting weights, or `None` to leave them as they are.
+    gain : float, `~astropy.units.Quantity` or str, optional
+        Electrons per adu, or the name of a header keyword. Needed for a frame in
+        adu if the weights want electrons, or the reverse; looked up in the header
+        by default. The result keeps the unit of the input. For an array without a
+        unit, a gain says that it is in adu.
+    readnoise : float or `~astropy.units.Quantity`, optional
+        Read noise in electrons. The uncertainty of a replaced pixel is then never
+        smaller than its Poisson and read noise.
+    exposure_time : float, `~astropy.units.Quantity` or str, optional
+        Seconds, or the name of a header keyword. Needed for frames that count per
+        second; looked up in the header by default.
+    background : float, array_like or `~astropy.units.Quantity`, optional
+        Model of the sky, or of a spectrum, in the unit of the frame. It is
+        subtracted before the network looks at the frame, and added again. Helps
+        where bright lines look like cosmic rays.
+    update_mask : bool, optional
+        Whether flagged pixels are added to the result's mask.
+    flag_bit : int or str, optional
+        Bit (4096, 'hst', 'jwst', ..., see `astro_deepcr.flags`) that flagged pixels
+        get in the ``.flags`` of a `~astropy.nddata.CCDData`. Mind that slicing
+        and arithmetic of astropy drop ``.flags``.
+    max_fraction : float, optional
+        A warning is given if more than this fraction of the usable pixels is
+        flagged.
+    device : str, optional
+        'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'; by default that of
+        ``astro_deepcr.conf.device``.
+    add_keyword : bool, str, `ccdproc.Keyword`, dict-like or None, optional
+        What is written into the header: True for the standard provenance
+        (CRMODEL, CRSHA, CRTHRESH, CRFILL, CRNPIX, CRFRAC and HISTORY), False or
+        `None` for nothing, anything else as in ccdproc.
+
+    Returns
+    -------
+    cleaned : same class as ``ccd``
+        With hit pixels replaced in ``.data``, added to ``.mask``, and given the
+        spread of the values they were estimated from in an existing
+        ``.uncertainty``. Integers become floats.
+    crmask : `~numpy.ndarray` of bool, shape (rows, columns)
+        The cosmic rays alone. Only if ``ccd`` is an array or a quantity.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, shape, unit or size.
+    ~astro_deepcr.exceptions.WeightsError
+        If the weights cannot be found, fetched or verified.
+    ~astro_deepcr.exceptions.DeviceError
+        If there is no such device.
+
+    See Also
+    --------
+    cosmicray_probability : The probability itself.
+    inpaint_cosmicrays : Replace pixels of a known mask.
+
+    References
+    ----------
+    Zhang, K. & Bloom, J. S. 2020, ApJ, 889, 24, doi:10.3847/1538-4357/ab3fa6.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from astro_deepcr import cosmicray_deepcr
+    >>> sky = np.random.default_rng(0).normal(100, 10, size=(64, 64))
+    >>> sky[30, 20:28] += 3000
+    >>> ccd = CCDData(sky, unit='electron')
+    >>> cleaned = cosmicray_deepcr(ccd)
+    >>> cleaned.mask[30, 18:30].astype(int)
+    array([0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0])
+    >>> bool(cleaned.data.max() < 200)
+    True
+    """
+    pixels = parse_image(ccd, background)
+    entry = get_weights(weights, meta=pixels.meta)
+    inpaint = _parse_inpaint(inpaint, pixels.meta)
+    to_unit = _converter(pixels, gain, exposure_time)
+    floor = _noise_floor(readnoise, to_unit)
+    threshold = _choose_threshold(entry, threshold, fpr)
+    if neighbor_threshold is not None:
+        _check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
+    _check_number("grow", grow, 0, 100)
+    _check_number("max_fraction", max_fraction, 0, 1)
+    if protect is not None:
+        protect = parse_mask(protect, pixels.mask.shape, "protect")
+    bit = _parse_flag(flag_bit, ccd)
+
+    probability = _probability(pixels, entry, to_unit, device)
+    crmask = find_cosmic_rays(
+        probability,
+        threshold,
+        neighbor_threshold=neighbor_threshold,
+        grow=grow,
+        exclude=pixels.mask,
+        protect=protect,
+    )
+    fraction = check_fraction(crmask, ~pixels.mask, max_fraction)
+    data, std = _fill(pixels, crmask, inpaint, to_unit, floor, device)
+
+    cards = {
+        "CRMODEL": (entry.name, "weights of the cosmic-ray network"),
+        "CRSHA": (entry.sha256[:12], "SHA-256 of the weights (start)"),
+        "CRTHRESH": (threshold, "probability above which pixels are flagged"),
+        "CRFRAC": (fraction, "fraction of the usable pixels flagged"),
+    }
+    cleaned = rebuild(
+        pixels,
+        data,
+        crmask if update_mask else None,
+        std=std,
+        where=crmask,
+        flag=None if bit is None else (bit, crmask),
+        meta=_log(pixels.meta, cards, crmask, inpaint, add_keyword),
+    )
+    return cleaned if isinstance(ccd, NDData) else (cleaned, crmask)
+
+
+def cosmicray_probability(
+    ccd,
+    weights=None,
+    *,
+    gain=None,
+    exposure_time=None,
+    background=None,
+    device=None,
+):
+    """
+    Compute the probability of each pixel to be hit by a cosmic ray.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
+`~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
+        The frame, two-dimensional. It is not changed.
+    weights, gain, exposure_time, background, device
+        As in `cosmicray_deepcr`.
+
+    Returns
+    -------
+    probability : `~numpy.ndarray` of float32, shape (rows, columns)
+        Between 0 and 1; 0 where the frame is masked or not finite.
+
+    Raises
+    ------
+    TypeError, ValueError, WeightsError, DeviceError
+        As in `cosmicray_deepcr`.
+
+    See Also
+    --------
+    cosmicray_deepcr : Flag and replace the pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy import units as u
+    >>> from astro_deepcr import cosmicray_probability
+    >>> image = np.full((32, 32), 50.) * u.electron
+    >>> image[10, 10:14] = 2000 * u.electron
+    >>> probability = cosmicray_probability(image)
+    >>> bool(probability[10, 12] > 0.9), bool(probability[25, 25] < 0.1)
+    (True, True)
+    """
+    pixels = parse_image(ccd, background)
+    entry = get_weights(weights, meta=pixels.meta)
+    to_unit = _converter(pixels, gain, exposure_time)
+    return _probability(pixels, entry, to_unit, device)
+
+
+def inpaint_cosmicrays(
+    ccd,
+    mask,
+    method="median",
+    *,
+    gain=None,
+    readnoise=None,
+    exposure_time=None,
+    background=None,
+    update_mask=True,
+    device=None,
+    add_keyword=True,
+):
+    """
+    Replace the pixels of a known mask.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
+`~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
+        The frame, two-dimensional. It is not changed.
+    mask : array_like of bool, shape (rows, columns)
+        The pixels to be replaced, also such as the frame's own mask covers.
+        Other masked pixels come back as they are.
+    method : str, path-like or `~astro_deepcr.weights.Weights`, optional
+        As ``inpaint`` in `cosmicray_deepcr`.
+    gain, readnoise, exposure_time, background, update_mask, device, add_keyword
+        As in `cosmicray_deepcr`.
+
+    Returns
+    -------
+    filled : same class as ``ccd``
+        With the pixels replaced, added to ``.mask``, and the spread of the values
+        that they were estimated from in an existing ``.uncertainty``.
+
+    Raises
+    ------
+    TypeError, ValueError, WeightsError, DeviceError
+        As in `cosmicray_deepcr`.
+
+    See Also
+    --------
+    cosmicray_deepcr : Find and replace.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr import inpaint_cosmicrays
+    >>> image = np.full((5, 5), 7.)
+    >>> image[2, 2] = 1000.
+    >>> float(inpaint_cosmicrays(image, image > 100)[2, 2])
+    7.0
+    """
+    pixels = parse_image(ccd, background)
+    mask = parse_mask(mask, pixels.mask.shape, "mask")
+    method = _parse_inpaint(method, pixels.meta)
+    if method is None:
+        msg = "method=None would replace nothing; choose 'median', 'network', ..."
+        raise ValueError(msg)
+    to_unit = _converter(pixels, gain, exposure_time)
+    floor = _noise_floor(readnoise, to_unit)
+    data, std = _fill(pixels, mask, method, to_unit, floor, device)
+    meta = _log(pixels.meta, {}, mask, method, add_keyword)
+    new_mask = mask if update_mask else None
+    return rebuild(pixels, data, new_mask, std=std, where=mask, meta=meta)
+
+
+def _converter(pixels, gain, exposure_time):
+    """Return a function of a unit that gives the factor from the frame's unit."""
+    return partial(
+        scale_to_weights,
+        pixels.unit,
+        gain=gain,
+        exposure_time=exposure_time,
+        meta=pixels.meta,
+    )
+
+
+def _choose_threshold(entry, threshold, fpr):
+    if threshold is not None and fpr is not None:
+        msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
+        raise ValueError(msg)
+    if fpr is not None:
+        return entry.threshold_for(fpr)
+    if threshold is None:
+        return entry.threshold
+    return _check_number("threshold", threshold, 0, 1)
+
+
+def _check_number(name, value, low, high):
+    """Return a number as float if it lies within limits."""
+    if np.ndim(value) or not isinstance(value, (int, float, np.number)):
+        msg = f"{name}={value!r} must be one number."
+        raise TypeError(msg)
+    if not low <= value <= high:
+        msg = f"{name}={value} must be between {low} and {high}."
+        raise ValueError(msg)
+    return float(value)
+
+
+def _parse_flag(flag_bit, ccd):
+    if flag_bit is None:
+        return None
+    if not hasattr(ccd, "flags") or not isinstance(ccd, NDData):
+        msg = (
+            f"flag_bit needs a CCDData, whose .flags are set; got {type(ccd).__name__}."
+        )
+        raise TypeError(msg)
+    return parse_flag_bit(flag_bit)
+
+
+def _parse_inpaint(inpaint, meta):
+    """Return `None`, the name of a classical method, or inpainting weights."""
+    if inpaint is None or (isinstance(inpaint, str) and inpaint in FILL_METHODS):
+        return inpaint
+    if isinstance(inpaint, str) and inpaint == "network":
+        return get_weights(None, task="inpaint", meta=meta)
+    try:
+        return get_weights(inpaint, task="inpaint", meta=meta)
+    except (TypeError, ValueError) as err:
+        methods = ", ".join(map(repr, FILL_METHODS))
+        msg = f"inpaint={inpaint!r} is not known; choose {methods}, 'network' or None."
+        raise ValueError(msg) from err
+
+
+def _model_values(pixels, bad, entry, to_unit):
+    """Return values in the unit of some weights, with bad pixels filled locally."""
+    factor = np.float32(to_unit(entry.unit))
+    values = pixels.values * factor
+    if bad.any():
+        values[bad], _ = fill_pixels(values, bad)
+    return values, factor
+
+
+def _probability(pixels, entry, to_unit, device):
+    """Normalise the whole frame once, and run the network over it."""
+    from .inference import predict  # torch, loaded only when it is needed
+
+    values, _ = _model_values(pixels, pixels.mask, entry, to_unit)
+    normalization = measure_normalization(values, pixels.mask, entry)
+    image = normalization.forward(values)[np.newaxis]
+    probability = predict(image, entry, device=device)
+    probability[pixels.mask] = 0
+    return probability
+
+
+def _fill(pixels, hit, inpaint, to_unit, floor, device):
+    """Return the frame's data with hit pixels replaced, and their deviation."""
+    dtype = np.result_type(pixels.data.dtype, np.float32)
+    data = pixels.data.astype(dtype.newbyteorder("="))
+    if inpaint is None or not hit.any():
+        return data, None
+    if isinstance(inpaint, str):
+        filled, std = fill_pixels(pixels.values, hit, pixels.mask, inpaint)
+    else:
+        filled, std = _fill_network(pixels, hit, inpaint, to_unit, device)
+    filled = filled + np.broadcast_to(pixels.background, hit.shape)[hit]
+    data[hit] = filled
+    return data, np.maximum(std, floor(filled))
+
+
+def _fill_network(pixels, hit, entry, to_unit, device):
+    """Fill with an inpainting network; the deviation is that of the neighbours."""
+    from .inference import predict
+
+    bad = hit | pixels.mask
+    _, std = fill_pixels(pixels.values, hit, pixels.mask)
+    values, factor = _model_values(pixels, bad, entry, to_unit)
+    normalization = measure_normalization(values, bad, entry)
+    image = np.stack([normalization.forward(values), bad.astype(np.float32)])
+    image[0, bad] = 0
+    output = predict(image, entry, where=hit, device=device)
+    return normalization.inverse(output[hit]) / factor, std
+
+
+def _noise_floor(readnoise, to_unit):
+    """Return a function: the least deviation of pixels with certain values."""
+    if readnoise is None:
+        return np.zeros_like
+    gain_factor = to_unit(u.electron)
+    readnoise = parse_readnoise(readnoise, gain_factor)
+
+    def floor(values):
+        electrons = np.maximum(values * gain_factor, 0)
+        return np.sqrt(electrons + readnoise**2) / gain_factor
+
+    return floor
+
+
+def _log(meta, cards, hit, inpaint, add_keyword):
+    """Add provenance to a copy of the meta data."""
+    if add_keyword is True and not conf.auto_logging:
+        add_keyword = False
+    fill = inpaint if inpaint is None else getattr(inpaint, "name", inpaint)
+    number = int(np.count_nonzero(hit))
+    cards = cards | {
+        "CRFILL": (str(fill), "how hit pixels were replaced"),
+        "CRNPIX": (number, "number of pixels flagged or replaced"),
+    }
+    found = f"found by {cards['CRMODEL'][0]}, " if "CRMODEL" in cards else ""
+    history = f"astro_deepcr {__version__}: {number} pixels {found}fill: {fill}"
+    return log_to_meta(meta, cards, history, add_keyword)

@@ -1,0 +1,120 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where the networks run, and in which precision. Imports torch."""
+
+from contextlib import contextmanager
+
+import torch
+
+from . import conf
+from .exceptions import DeviceError
+
+__all__ = ["cpu_threads", "resolve_device", "resolve_precision"]
+
+
+def resolve_device(device=None):
+    """
+    Turn the name of a device into one that exists.
+
+    Parameters
+    ----------
+    device : str or `torch.device`, optional
+        'auto' (the first GPU that torch can use, else the CPU), 'cpu', 'cuda',
+        'cuda:1', 'mps'. `None` means ``conf.device``.
+
+    Returns
+    -------
+    device : `torch.device`
+        With its index, where the device has one.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.DeviceError
+        If the device is not known, or this computer does not have it.
+
+    Examples
+    --------
+    >>> from astro_deepcr.devices import resolve_device
+    >>> resolve_device('cpu')
+    device(type='cpu')
+    """
+    name = str(conf.device if device is None else device)
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        wanted = None
+    if wanted is None or wanted.type not in ("cpu", "cuda", "mps"):
+        msg = (
+            f"device={name!r} is not known; choose 'auto', 'cpu', 'cuda', 'cuda:1' "
+            "or 'mps'."
+        )
+        raise DeviceError(msg)
+    _check_exists(wanted, name)
+    if wanted.type == "cuda" and wanted.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return wanted
+
+
+def resolve_precision(device):
+    """
+    Choose the floating-point type of the networks on a device.
+
+    Parameters
+    ----------
+    device : `torch.device`
+        The device.
+
+    Returns
+    -------
+    dtype : `torch.dtype`
+        From ``conf.precision``; 'auto' is bfloat16 (or float16 on older ones) on
+        a GPU and float32 elsewhere.
+    """
+    if conf.precision != "auto":
+        return getattr(torch, conf.precision)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float32
+
+
+@contextmanager
+def cpu_threads(number=None):
+    """
+    Use a number of CPU threads for a while.
+
+    Parameters
+    ----------
+    number : int, optional
+        Number of threads; `None` means ``conf.num_threads``, 0 leaves torch's
+        setting.
+    """
+    number = conf.num_threads if number is None else number
+    before = torch.get_num_threads()
+    if number < 0:
+        msg = f"num_threads={number} must be 0 (torch's own choice) or more."
+        raise ValueError(msg)
+    try:
+        if number:
+            torch.set_num_threads(number)
+        yield
+    finally:
+        if number:
+            torch.set_num_threads(before)
+
+
+def _check_exists(device, name):
+    if device.type == "cuda":
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= found:
+            msg = (
+                f"device={name!r} was asked for, but torch finds {found} CUDA "
+                "device(s). Use device='auto' or 'cpu', or install a CUDA build of "
+                "torch."
+            )
+            raise DeviceError(msg)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        msg = f"device={name!r} was asked for, but this computer has no MPS device."
+        raise DeviceError(msg)

@@ -1,0 +1,162 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What lies under a cosmic ray: fills from the neighbours, with their spread."""
+
+from functools import partial
+
+import numpy as np
+
+from .noise import sky_and_noise
+
+__all__ = ["FILL_METHODS", "fill_pixels"]
+
+# Half widths of the square windows that are tried until enough good pixels are found.
+_RADII = (2, 4, 8, 16)
+# A median of fewer neighbours than this says little.
+_MIN_GOOD = 4
+# Numbers that a batch of windows may hold: 32 MB of float32.
+_BATCH_NUMBERS = 8_000_000
+
+
+def fill_pixels(values, fill, bad=None, method="median"):
+    """
+    Estimate the values of some pixels from their good neighbours.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray` of float32, shape (rows, columns)
+        The image. What it holds in pixels to be filled does not matter.
+    fill : `~numpy.ndarray` of bool
+        The pixels to be filled.
+    bad : `~numpy.ndarray` of bool, optional
+        Further pixels that say nothing and are left alone.
+    method : str, optional
+        'median', 'mean' or 'idw' (weighted with the inverse square of the
+        distance) of the good pixels in a window of 5 x 5 pixels, larger where
+        that holds fewer than four; 'biharmonic' solves the biharmonic equation
+        (`skimage.restoration.inpaint_biharmonic`).
+
+    Returns
+    -------
+    filled : `~numpy.ndarray` of float32, shape (n,)
+        In the order of ``values[fill]``.
+    std : `~numpy.ndarray` of float32, shape (n,)
+        Scatter of the neighbours that were used: noise and structure together.
+
+    Raises
+    ------
+    ValueError
+        If the method is not known, or no good pixel is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.fill import fill_pixels
+    >>> image = np.arange(25, dtype=np.float32).reshape(5, 5)
+    >>> hit = np.zeros((5, 5), bool)
+    >>> hit[2, 2] = True
+    >>> fill_pixels(image, hit, method='mean')[0]
+    array([12.], dtype=float32)
+    """
+    if method not in FILL_METHODS:
+        msg = f"inpaint={method!r} is not known; choose {_names()}, 'network' or None."
+        raise ValueError(msg)
+    good = ~fill if bad is None else ~(fill | bad)
+    if not good.any():
+        msg = (
+            "No good pixel is left to fill the others from: all pixels are masked "
+            "or flagged. Raise the threshold, or pass inpaint=None."
+        )
+        raise ValueError(msg)
+    return FILL_METHODS[method](values, fill, good)
+
+
+def _names():
+    return ", ".join(repr(name) for name in FILL_METHODS)
+
+
+def _fill_windows(values, fill, good, estimate):
+    """Fill from windows that grow until they hold enough good pixels."""
+    rows, columns = np.nonzero(fill)
+    filled = np.empty(rows.size, np.float32)
+    std = np.empty(rows.size, np.float32)
+    todo = np.arange(rows.size)
+    for radius in _RADII:
+        if todo.size == 0:
+            break
+        padded, distance2 = _pad_windows(values, good, radius)
+        batch = max(_BATCH_NUMBERS // distance2.size, 1)
+        left = []
+        for part in np.split(todo, range(batch, todo.size, batch)):
+            windows = _gather(padded, rows[part], columns[part], radius)
+            count = np.count_nonzero(~np.isnan(windows), axis=1)
+            enough = count >= _MIN_GOOD
+            done = part[enough]
+            filled[done], std[done] = estimate(
+                windows[enough], count[enough], distance2
+            )
+            left.append(part[~enough])
+        todo = np.concatenate(left)
+    if todo.size:  # deep inside a masked block: only the frame as a whole is known
+        filled[todo], _ = sky_and_noise(values, ~good)
+        std[todo] = np.std(values[good], dtype=np.float64)
+    return filled, std
+
+
+def _pad_windows(values, good, radius):
+    """Return the image with NaN for bad pixels and beyond its edge, and distances."""
+    padded = np.full(np.add(values.shape, 2 * radius), np.nan, np.float32)
+    inner = padded[radius:-radius, radius:-radius]
+    np.copyto(inner, values, where=good)
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return padded, (x**2 + y**2).ravel().astype(np.float32)
+
+
+def _gather(padded, rows, columns, radius):
+    """Return the window around each pixel as one row of numbers."""
+    side = 2 * radius + 1
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side))
+    return windows[rows, columns].reshape(rows.size, side * side)
+
+
+def _median(windows, count, _distance2):
+    """Median, and half the distance between the 16th and 84th percentiles."""
+    ordered = np.sort(windows, axis=1)  # NaN last
+    row = np.arange(count.size)
+    median = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
+    low = np.round(0.1587 * (count - 1)).astype(int)
+    return median, (ordered[row, count - 1 - low] - ordered[row, low]) / 2
+
+
+def _mean(windows, count, _distance2):
+    mean = np.nansum(windows, axis=1) / count
+    deviation2 = np.nansum((windows - mean[:, np.newaxis]) ** 2, axis=1)
+    return mean, np.sqrt(deviation2 / (count - 1))
+
+
+def _idw(windows, _count, distance2):
+    weights = np.where(np.isnan(windows), 0, 1 / np.maximum(distance2, 1))
+    weights /= weights.sum(axis=1, keepdims=True)
+    mean = np.nansum(weights * windows, axis=1)
+    deviation2 = np.nansum(weights * (windows - mean[:, np.newaxis]) ** 2, axis=1)
+    return mean, np.sqrt(deviation2)
+
+
+def _fill_biharmonic(values, fill, good):
+    from skimage.restoration import inpaint_biharmonic
+
+    _, std = _fill_windows(values, fill, good, _median)
+    image = np.where(good, values, 0)
+    # Scaled, since the solver stops at an absolute accuracy.
+    offset, scale = sky_and_noise(values, ~good)
+    scaled = np.where(good, (image - offset) / scale, 0).astype(np.float64)
+    solved = inpaint_biharmonic(scaled, ~good, split_into_regions=True)
+    return (solved[fill] * scale + offset).astype(np.float32), std
+
+
+#: Name of a method -> function of values, pixels to fill, and good pixels.
+FILL_METHODS = {
+    "median": partial(_fill_windows, estimate=_median),
+    "mean": partial(_fill_windows, estimate=_mean),
+    "idw": partial(_fill_windows, estimate=_idw),
+    "biharmonic": _fill_biharmonic,
+}

@@ -1,0 +1,76 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Provenance that survives in a FITS header."""
+
+import copy
+
+__all__ = ["log_to_meta"]
+
+
+def log_to_meta(meta, cards, history, add_keyword=True):
+    """
+    Copy meta data and add provenance to the copy.
+
+    Parameters
+    ----------
+    meta : dict-like or None
+        A `~astropy.io.fits.Header` or a dictionary.
+    cards : dict
+        Keyword (at most 8 characters) -> (value, comment).
+    history : str
+        One line that tells what was done.
+    add_keyword : bool, str, `ccdproc.Keyword`, dict-like or None, optional
+        As everywhere in ccdproc: True adds the standard ``cards`` and
+        ``history``; False or `None` adds nothing; a string is the one keyword
+        that gets the line of history; a keyword or dictionary is added instead
+        of the standard cards.
+
+    Returns
+    -------
+    meta : dict-like or None
+        The changed copy.
+
+    Raises
+    ------
+    TypeError
+        If ``add_keyword`` is of another type.
+
+    Examples
+    --------
+    >>> from astro_deepcr.header import log_to_meta
+    >>> log_to_meta({}, {'CRNPIX': (7, 'pixels')}, 'flagged 7 pixels')
+    {'CRNPIX': 7, 'HISTORY': ['flagged 7 pixels']}
+    """
+    meta = copy.deepcopy(meta)
+    if meta is None or add_keyword is None or add_keyword is False:
+        return meta
+    if add_keyword is True:
+        _add_cards(meta, cards)
+        _add_history(meta, history)
+    elif isinstance(add_keyword, str):
+        meta[add_keyword] = history
+    elif hasattr(add_keyword, "name") and hasattr(add_keyword, "value"):
+        meta[add_keyword.name] = add_keyword.value
+    elif hasattr(add_keyword, "items"):
+        for key, value in add_keyword.items():
+            meta[key] = value
+    else:
+        msg = (
+            f"add_keyword={add_keyword!r} must be a bool, None, a string, a "
+            "ccdproc.Keyword or a dictionary."
+        )
+        raise TypeError(msg)
+    return meta
+
+
+def _add_cards(meta, cards):
+    is_header = hasattr(meta, "cards")
+    for key, (value, comment) in cards.items():
+        meta[key] = (value, comment) if is_header else value
+
+
+def _add_history(meta, line):
+    if hasattr(meta, "add_history"):
+        meta.add_history(line)
+    else:
+        old = meta.get("HISTORY", [])
+        meta["HISTORY"] = [*([old] if isinstance(old, str) else old), line]

@@ -1,0 +1,315 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""From what a user passes to plain pixels, and back."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import (
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.masked import Masked
+
+__all__ = ["PixelData", "parse_image", "parse_mask", "rebuild"]
+
+# What float32, the type that the networks compute in, can hold with room to square.
+_LARGEST_VALUE = 1e18
+
+
+@dataclass(frozen=True, eq=False)
+class PixelData:
+    """
+    The pixels of a frame, free of the class that they came in.
+
+    Attributes
+    ----------
+    values : `~numpy.ndarray` of float32, shape (rows, columns)
+        A native-byte-order copy, less the background.
+    background : float or `~numpy.ndarray` of float32, shape (rows, columns)
+        What was subtracted from ``values``.
+    data : `~numpy.ndarray`, shape (rows, columns)
+        The caller's own values, not to be changed.
+    mask : `~numpy.ndarray` of bool, shape (rows, columns)
+        True where a pixel says nothing: masked by the user, or not finite.
+    unit : `~astropy.units.Unit` or None
+        Unit of ``values``.
+    meta : dict-like or None
+        Header of the frame.
+    source : object
+        What the user passed.
+    """
+
+    values: np.ndarray
+    background: np.ndarray | float
+    data: np.ndarray
+    mask: np.ndarray
+    unit: u.UnitBase | None
+    meta: object
+    source: object
+
+
+def parse_image(image, background=None):
+    """
+    Take the pixels out of an image of any supported class.
+
+    Parameters
+    ----------
+    image : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
+`~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
+        A two-dimensional image of integers or floats.
+    background : float, array_like or `~astropy.units.Quantity`, optional
+        Subtracted from the values; in the unit of the image.
+
+    Returns
+    -------
+    pixels : `PixelData`
+        A float32 copy; ``image`` itself is not changed.
+
+    Raises
+    ------
+    TypeError
+        If ``image`` is not of a supported class or its values are not numbers.
+    ValueError
+        If it is not two-dimensional, is empty, holds no usable pixel, or holds
+        values too large for float32; or if the background does not fit it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from astro_deepcr.images import parse_image
+    >>> pixels = parse_image(CCDData(np.ones((4, 5), dtype='>f4'), unit='adu'))
+    >>> pixels.values.dtype, pixels.values.shape, str(pixels.unit)
+    (dtype('float32'), (4, 5), 'adu')
+    """
+    data, mask, unit, meta = _unpack(image)
+    _check_data(data)
+    with np.errstate(over="ignore"):
+        values = np.array(data, dtype=np.float32, order="C")
+    bad = ~np.isfinite(np.asarray(data))
+    if mask is not None and mask is not np.ma.nomask:
+        bad |= parse_mask(mask, data.shape, "the image's own mask")
+    _check_values(data, bad)
+    background = _parse_background(background, data.shape, unit)
+    values -= background
+    return PixelData(values, background, np.asarray(data), bad, unit, meta, image)
+
+
+def parse_mask(mask, shape, name):
+    """
+    Check a mask and return it as an array of bool.
+
+    Parameters
+    ----------
+    mask : array_like
+        True or non-zero where masked. One single value counts for all pixels.
+    shape : tuple of int
+        Shape that the mask must have.
+    name : str
+        How errors name this mask.
+
+    Returns
+    -------
+    mask : `~numpy.ndarray` of bool
+        Of the given shape.
+
+    Raises
+    ------
+    TypeError
+        If the mask does not hold booleans or integers.
+    ValueError
+        If its shape is another one.
+
+    Examples
+    --------
+    >>> from astro_deepcr.images import parse_mask
+    >>> parse_mask([[0, 4], [0, 0]], (2, 2), 'mask')
+    array([[False,  True],
+           [False, False]])
+    """
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biu":
+        msg = (
+            f"{name} holds {mask.dtype} values; booleans or integers are needed "
+            "(compare a probability with a threshold first)."
+        )
+        raise TypeError(msg)
+    if mask.ndim == 0:
+        return np.full(shape, bool(mask))
+    if mask.shape != tuple(shape):
+        msg = f"{name} has shape {mask.shape}, but the image has shape {tuple(shape)}."
+        raise ValueError(msg)
+    return mask.astype(bool)
+
+
+def rebuild(pixels, data, mask, *, std=None, where=None, flag=None, meta=None):
+    """
+    Give a result the class of the image it came from.
+
+    Parameters
+    ----------
+    pixels : `PixelData`
+        The parsed input.
+    data : `~numpy.ndarray`
+        New pixel values, in the input's unit.
+    mask : `~numpy.ndarray` of bool or None
+        Pixels to be masked in addition to the input's own mask; `None` leaves
+        the mask as it is.
+    std, where : `~numpy.ndarray`, optional
+        Standard deviation of the pixels ``where``, written into an existing
+        uncertainty.
+    flag : tuple of (int, `~numpy.ndarray` of bool), optional
+        A bit, and the pixels whose ``.flags`` get it.
+    meta : dict-like, optional
+        New meta data.
+
+    Returns
+    -------
+    result : same class as ``pixels.source``
+        Shares no memory with the input.
+    """
+    source = pixels.source
+    if isinstance(source, NDData):
+        return _rebuild_nddata(pixels, data, mask, std, where, flag, meta)
+    if isinstance(source, np.ma.MaskedArray):
+        old = np.ma.getmaskarray(source)
+        return np.ma.MaskedArray(data, old.copy() if mask is None else old | mask)
+    if isinstance(source, u.Quantity):
+        data = u.Quantity(data, source.unit, copy=False)
+    if isinstance(source, Masked):
+        old = np.asarray(source.mask)
+        return Masked(data, old.copy() if mask is None else old | mask)
+    return data
+
+
+def _unpack(image):
+    """Return data, mask, unit and meta data of an image."""
+    if isinstance(image, NDData):
+        return np.asanyarray(image.data), image.mask, image.unit, image.meta
+    if isinstance(image, Masked):
+        unit = getattr(image, "unit", None)
+        return np.asarray(image.unmasked), np.asarray(image.mask), unit, None
+    if isinstance(image, u.Quantity):
+        return image.value, None, image.unit, None
+    if isinstance(image, np.ma.MaskedArray):
+        return image.data, image.mask, None, None
+    if isinstance(image, np.ndarray):
+        return image, None, None, None
+    msg = (
+        f"The image is of type {type(image).__name__}; CCDData, NDData, Quantity, "
+        "masked array or numpy array is needed."
+    )
+    if isinstance(image, str) or hasattr(image, "__fspath__"):
+        msg += " Read a file first: CCDData.read(filename, unit='adu')."
+    elif hasattr(image, "header") and hasattr(image, "data"):
+        msg += " Of a FITS HDU take CCDData(hdu.data, unit=..., meta=hdu.header)."
+    else:
+        msg += " Convert it with numpy.asarray(image)."
+    raise TypeError(msg)
+
+
+def _check_data(data):
+    if data.dtype.kind not in "iuf":
+        msg = (
+            f"The image holds {data.dtype} values; integers or real floating-point "
+            "numbers are needed. Convert with image.astype('float32')."
+        )
+        raise TypeError(msg)
+    if data.ndim != 2:
+        msg = (
+            f"The image has {data.ndim} dimensions (shape {data.shape}); 2 are "
+            "needed. Pass the planes of a cube one by one."
+        )
+        raise ValueError(msg)
+    if data.size == 0:
+        msg = f"The image is empty (shape {data.shape}); at least 1 x 1 is needed."
+        raise ValueError(msg)
+
+
+def _check_values(data, bad):
+    if bad.all():
+        msg = (
+            f"All {bad.size} pixels of the image are masked or not finite; at least "
+            "one usable pixel is needed. Check the image and its mask."
+        )
+        raise ValueError(msg)
+    largest = np.abs(data, where=~bad, out=np.zeros(data.shape, data.dtype)).max()
+    if largest > _LARGEST_VALUE:
+        msg = (
+            f"The image holds values up to {largest:.3g}; networks compute in "
+            f"float32 and take up to {_LARGEST_VALUE:.0e}. Mask these pixels or use "
+            "another unit."
+        )
+        raise ValueError(msg)
+
+
+def _parse_background(background, shape, unit):
+    """Return a background as float32, of one value or of the image's shape."""
+    if background is None:
+        return np.float32(0)
+    if isinstance(background, NDData):
+        background = u.Quantity(background.data, background.unit)
+    if isinstance(background, u.Quantity):
+        try:
+            background = background.to_value(unit or u.dimensionless_unscaled)
+        except u.UnitConversionError:
+            msg = f"The background is in {background.unit}, the image in {unit}."
+            raise ValueError(msg) from None
+    array = np.asarray(background)
+    if array.dtype.kind not in "iuf" or array.shape not in ((), tuple(shape)):
+        msg = (
+            f"The background has shape {array.shape} and type {array.dtype}; one "
+            f"number, or an array of the image's shape {tuple(shape)}, is needed."
+        )
+        raise ValueError(msg)
+    if not np.isfinite(array).all():
+        msg = "The background has values that are not finite; replace them first."
+        raise ValueError(msg)
+    return array.astype(np.float32)
+
+
+def _rebuild_nddata(pixels, data, mask, std, where, flag, meta):
+    source = pixels.source
+    old = None if source.mask is None else np.asarray(source.mask)
+    new_mask = old if mask is None else (mask if old is None else old | mask)
+    uncertainty = copy.deepcopy(source.uncertainty)
+    result = type(source)(
+        data,
+        mask=copy.deepcopy(new_mask),
+        unit=source.unit,
+        uncertainty=uncertainty,
+        meta=copy.deepcopy(source.meta) if meta is None else meta,
+        wcs=copy.deepcopy(source.wcs),
+        psf=copy.deepcopy(source.psf),
+    )
+    if std is not None and result.uncertainty is not None:
+        _update_uncertainty(result.uncertainty, std, where, source.unit)
+    if getattr(source, "flags", None) is not None:
+        result.flags = copy.deepcopy(source.flags)
+    if flag is not None:
+        result.flags = _set_flag(result.flags, *flag)
+    return result
+
+
+def _update_uncertainty(uncertainty, std, where, unit):
+    """Write standard deviations into an uncertainty of any type, in place."""
+    powers = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+    for cls, power in powers.items():
+        if isinstance(uncertainty, cls):
+            new = std.astype(np.float64) ** power
+            if unit is not None and uncertainty.unit is not None:
+                new = (new * unit**power).to_value(uncertainty.unit)
+            uncertainty.array[where] = new
+
+
+def _set_flag(flags, bit, where):
+    """Return flags with one bit set where asked, in a type that can hold it."""
+    flags = np.zeros(where.shape, np.int32) if flags is None else np.asarray(flags)
+    dtype = np.result_type(flags.dtype, np.min_scalar_type(bit))
+    flags = flags.astype(dtype)
+    flags[where] |= dtype.type(bit)
+    return flags

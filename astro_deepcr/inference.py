@@ -1,0 +1,138 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Run a network over a frame. Imports torch."""
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from . import conf
+from .devices import cpu_threads, resolve_device, resolve_precision
+from .exceptions import OutOfMemoryWarning, WeightsError
+from .models import build_model
+from .tiling import cut_tile, plan_tiles, stitch_tile
+from .weights import resolve
+from .weights.files import load_state
+
+__all__ = ["predict"]
+
+# Measured: on a CPU the activations of a tile should stay in its cache.
+_TILE_SIZE = {"cpu": 256, "cuda": 1024, "mps": 512}
+_BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
+# Without memory for a tile of this size, nothing works.
+_SMALLEST_TILE = 64
+
+
+def predict(image, weights, *, where=None, device=None):
+    """
+    Run a network over a frame, tile by tile.
+
+    Tiles overlap by as much as the network looks, so that the result does not
+    depend on how the frame was cut. If the device runs out of memory, the frame
+    is done again in smaller tiles, with a warning.
+
+    Parameters
+    ----------
+    image : `~numpy.ndarray` of float32, shape (channels, rows, columns)
+        The network's input: finite and normalised.
+    weights : `~astro_deepcr.weights.Weights`
+        Which network.
+    where : `~numpy.ndarray` of bool, shape (rows, columns), optional
+        Only tiles with such a pixel are run; the others give 0.
+    device : str, optional
+        `None` means ``astro_deepcr.conf.device``.
+
+    Returns
+    -------
+    output : `~numpy.ndarray` of float32, shape (rows, columns)
+        The probability for mask networks, the normalised value for others.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.DeviceError
+        If there is no such device.
+    ~astro_deepcr.exceptions.WeightsError
+        If there is no good weights file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.inference import predict
+    >>> from astro_deepcr.weights import get_weights
+    >>> predict(np.full((1, 20, 30), 90., np.float32), get_weights('acs-wfc')).shape
+    (20, 30)
+    """
+    device = resolve_device(device)
+    dtype = resolve_precision(device)
+    output = _predict_in_memory(image, weights, where, device, dtype)
+    if dtype is not torch.float32 and not np.isfinite(output).all():
+        # The values of this frame overflow the short type.
+        output = _predict_in_memory(image, weights, where, device, torch.float32)
+    return output
+
+
+def _predict_in_memory(image, weights, where, device, dtype):
+    """Run the tiles, smaller ones if the device has too little memory."""
+    network = _load_network(weights, device, dtype)
+    tile_size = conf.tile_size or _TILE_SIZE[device.type]
+    batch_size = conf.batch_size or _BATCH_SIZE[device.type]
+    while True:
+        try:
+            with torch.inference_mode(), cpu_threads():
+                return _run_tiles(network, image, weights, where, tile_size, batch_size)
+        except (MemoryError, RuntimeError) as err:
+            if not _is_out_of_memory(err) or tile_size <= _SMALLEST_TILE:
+                raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        tile_size, batch_size = max(tile_size // 2, _SMALLEST_TILE), 1
+        msg = (
+            f"{device} ran out of memory; the frame is done again in tiles of "
+            f"{tile_size} pixels, one at a time. Set astro_deepcr.conf.tile_size "
+            "and batch_size to avoid this."
+        )
+        warnings.warn(msg, OutOfMemoryWarning, stacklevel=2)
+
+
+@lru_cache(maxsize=8)
+def _load_network(weights, device, dtype):
+    """Load a network onto a device; kept, since frames come in hundreds."""
+    network = build_model(weights.architecture, weights.arguments)
+    try:
+        network.load_state_dict(load_state(resolve(weights)))
+    except RuntimeError as err:
+        msg = (
+            f"The tensors of the weights {weights.name!r} do not fit the "
+            f"architecture {weights.architecture!r} with {weights.arguments}: "
+            f"{str(err).splitlines()[0]}"
+        )
+        raise WeightsError(msg) from err
+    network = network.eval().requires_grad_(False)
+    return network.to(device, dtype, memory_format=torch.channels_last)
+
+
+def _run_tiles(network, image, weights, where, tile_size, batch_size):
+    parameter = next(network.parameters())
+    halo, stride = weights.halo, weights.stride
+    tiles = plan_tiles(image.shape[1:], max(tile_size, 4 * halo), halo, stride)
+    if where is not None:
+        tiles = [t for t in tiles if where[t.area].any()]
+    output = np.zeros(image.shape[1:], np.float32)
+    for start in range(0, len(tiles), batch_size):
+        batch = tiles[start : start + batch_size]
+        cutouts = np.stack([cut_tile(image, tile) for tile in batch])
+        x = torch.from_numpy(cutouts).to(parameter.device, parameter.dtype)
+        y = network(x.contiguous(memory_format=torch.channels_last)).float()
+        if weights.task == "mask":
+            y = y.sigmoid_()
+        for tile, result in zip(batch, y[:, 0].cpu().numpy(), strict=True):
+            stitch_tile(output, tile, result)
+    return output
+
+
+def _is_out_of_memory(err):
+    """Tell a lack of memory, of which torch has several kinds, from real errors."""
+    return isinstance(err, (MemoryError, torch.OutOfMemoryError)) or (
+        "not enough memory" in str(err) or "can't allocate memory" in str(err)
+    )

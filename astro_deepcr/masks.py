@@ -1,0 +1,133 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""From a probability to a mask."""
+
+import warnings
+
+import numpy as np
+from scipy import ndimage
+
+from .exceptions import TooManyCosmicRaysWarning
+
+__all__ = ["check_fraction", "find_cosmic_rays", "grow_mask"]
+
+_TOUCHING = np.ones((3, 3), bool)
+
+
+def find_cosmic_rays(
+    probability,
+    threshold,
+    *,
+    neighbor_threshold=None,
+    grow=0,
+    exclude=None,
+    protect=None,
+):
+    """
+    Turn a probability into a cosmic-ray mask.
+
+    Parameters
+    ----------
+    probability : `~numpy.ndarray` of float, shape (rows, columns)
+        Probability that a pixel was hit.
+    threshold : float
+        Pixels with a larger probability are flagged.
+    neighbor_threshold : float, optional
+        Pixels above this lower threshold are flagged as well if a chain of such
+        pixels, diagonals included, connects them to a flagged one.
+    grow : float, optional
+        Pixels whose centre lies within this many pixels of a flagged one are
+        flagged at the end.
+    exclude : `~numpy.ndarray` of bool, optional
+        Pixels (masked, not finite) that are never flagged and never pass a flag on.
+    protect : `~numpy.ndarray` of bool, optional
+        Pixels that are never flagged, for example the cores of stars.
+
+    Returns
+    -------
+    crmask : `~numpy.ndarray` of bool, shape (rows, columns)
+        True for pixels hit by a cosmic ray.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.masks import find_cosmic_rays
+    >>> probability = np.array([[0.1, 0.3, 0.9, 0.3, 0.1]])
+    >>> find_cosmic_rays(probability, 0.5).astype(int)
+    array([[0, 0, 1, 0, 0]])
+    >>> find_cosmic_rays(probability, 0.5, neighbor_threshold=0.2).astype(int)
+    array([[0, 1, 1, 1, 0]])
+    >>> find_cosmic_rays(probability, 0.5, grow=2).astype(int)
+    array([[1, 1, 1, 1, 1]])
+    """
+    allowed = np.ones(probability.shape, bool) if exclude is None else ~exclude
+    if protect is not None:
+        allowed &= ~protect
+    crmask = (probability > threshold) & allowed
+    if neighbor_threshold is not None:
+        candidates = (probability > neighbor_threshold) & allowed
+        crmask = ndimage.binary_propagation(crmask, _TOUCHING, mask=candidates)
+    if grow:
+        crmask = grow_mask(crmask, grow) & allowed
+    return crmask
+
+
+def grow_mask(mask, radius):
+    """
+    Grow a mask by a radius.
+
+    Parameters
+    ----------
+    mask : `~numpy.ndarray` of bool
+        The mask.
+    radius : float
+        In pixels, between the centres of pixels: 1 adds the four neighbours,
+        1.5 the diagonal ones too.
+
+    Returns
+    -------
+    grown : `~numpy.ndarray` of bool
+        True within ``radius`` of a True pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.masks import grow_mask
+    >>> grow_mask(np.array([[0, 0, 1, 0, 0]], bool), 1).astype(int)
+    array([[0, 1, 1, 1, 0]])
+    """
+    if not mask.any():
+        return mask.copy()
+    reach = int(radius)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    disk = x**2 + y**2 <= radius**2
+    return ndimage.binary_dilation(mask, disk)
+
+
+def check_fraction(crmask, usable, max_fraction):
+    """
+    Warn when implausibly many pixels were flagged.
+
+    Parameters
+    ----------
+    crmask : `~numpy.ndarray` of bool
+        The cosmic-ray mask.
+    usable : `~numpy.ndarray` of bool
+        Pixels that could have been flagged.
+    max_fraction : float
+        Largest plausible fraction of the usable pixels.
+
+    Returns
+    -------
+    fraction : float
+        The fraction flagged.
+    """
+    fraction = np.count_nonzero(crmask) / max(np.count_nonzero(usable), 1)
+    if fraction > max_fraction:
+        msg = (
+            f"{100 * fraction:.1f} % of the usable pixels were flagged as cosmic "
+            f"rays, more than max_fraction={max_fraction}. Check the unit and gain, "
+            "the weights and the threshold; for a frame that really is so full, "
+            "raise max_fraction."
+        )
+        warnings.warn(msg, TooManyCosmicRaysWarning, stacklevel=3)
+    return fraction

@@ -1,0 +1,57 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+The networks. Imports torch.
+
+Each takes a tensor of shape (batch, channels, rows, columns) and gives one of
+shape (batch, 1, rows, columns): for a mask network the logit of the probability,
+for an inpainting network the normalised value.
+"""
+
+from ..exceptions import WeightsError
+from .deepcr_unet import DeepCRUNet
+
+__all__ = ["ARCHITECTURES", "build_model"]
+
+#: Name (as weights files give it) -> class.
+ARCHITECTURES = {"deepcr-unet": DeepCRUNet}
+
+
+def build_model(architecture, arguments):
+    """
+    Build a network.
+
+    Parameters
+    ----------
+    architecture : str
+        A name of `ARCHITECTURES`.
+    arguments : dict
+        Keyword arguments of the class.
+
+    Returns
+    -------
+    network : `torch.nn.Module`
+        With random weights.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.WeightsError
+        If the architecture is not known or does not take the arguments.
+
+    Examples
+    --------
+    >>> from astro_deepcr.models import build_model
+    >>> network = build_model('deepcr-unet', {'hidden': 4})
+    >>> sum(p.numel() for p in network.parameters())
+    1645
+    """
+    try:
+        return ARCHITECTURES[architecture](**arguments)
+    except KeyError:
+        msg = (
+            f"The architecture {architecture!r} is not known to this version, which "
+            f"has {', '.join(sorted(ARCHITECTURES))}. A newer version may."
+        )
+        raise WeightsError(msg) from None
+    except TypeError as err:
+        msg = f"The architecture {architecture!r} does not take {arguments}: {err}."
+        raise WeightsError(msg) from None

@@ -1,0 +1,128 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Robust sky level and noise of a frame: what a network's input is scaled with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["NORMALIZATIONS", "Normalization", "measure_normalization", "sky_and_noise"]
+
+# Standard deviation of a Gaussian over its median absolute deviation.
+_MAD_TO_STD = 1.4826
+
+
+def sky_and_noise(values, mask=None):
+    """
+    Measure the sky level and the noise of a frame.
+
+    The noise is taken from differences of neighbouring pixels, which stars,
+    galaxies and gradients hardly touch.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray` of float, shape (rows, columns)
+        The image.
+    mask : `~numpy.ndarray` of bool, optional
+        True for pixels to be left out.
+
+    Returns
+    -------
+    sky : float
+        Median of the pixels.
+    noise : float
+        ``1.4826 * median(|I(x + 1) - I(x)|) / sqrt(2)``. Where most neighbours
+        are equal, their mean absolute difference; 1 for a constant image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.noise import sky_and_noise
+    >>> image = np.random.default_rng(1).normal(100., 5., size=(200, 200))
+    >>> sky, noise = sky_and_noise(image)
+    >>> round(sky), round(noise)
+    (100, 5)
+    """
+    good = values if mask is None else values[~mask]
+    sky = float(np.median(good))
+    differences = np.abs(values[:, 1:] - values[:, :-1])
+    if mask is not None and mask.any():
+        differences = differences[~(mask[:, 1:] | mask[:, :-1])]
+    if differences.size == 0:
+        differences = np.abs(good - sky)
+    noise = _MAD_TO_STD * float(np.median(differences)) / np.sqrt(2)
+    if noise == 0:  # more than half of the neighbours are equal
+        noise = float(differences.mean(dtype=np.float64))
+    return sky, (noise if noise > 0 else 1.0)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """
+    How values of a frame become a network's input: ``(value - offset) / scale``,
+    then possibly ``asinh``.
+
+    Attributes
+    ----------
+    offset, scale : float
+        In the unit of the weights.
+    asinh : bool
+        Whether the result is compressed with the inverse hyperbolic sine.
+    """
+
+    offset: float = 0.0
+    scale: float = 1.0
+    asinh: bool = False
+
+    def forward(self, values):
+        """Return network input (float32, a new array) for values of a frame."""
+        out = np.subtract(values, self.offset, dtype=np.float32)
+        out *= np.float32(1 / self.scale)
+        return np.arcsinh(out, out=out) if self.asinh else out
+
+    def inverse(self, output):
+        """Return values of a frame for a network's output."""
+        linear = np.sinh(output) if self.asinh else output
+        return linear * np.float32(self.scale) + np.float32(self.offset)
+
+
+def _fixed(_values, _mask, scale):
+    return Normalization(0.0, scale)
+
+
+def _mean_std(values, mask, scale):
+    good = values[~mask].astype(np.float64) / scale
+    std = good.std()
+    return Normalization(good.mean() * scale, (std if std > 0 else 1.0) * scale)
+
+
+def _sky_noise_asinh(values, mask, _scale):
+    return Normalization(*sky_and_noise(values, mask), asinh=True)
+
+
+#: Name (as weights files give it) -> function of values, mask and the fixed scale.
+NORMALIZATIONS = {
+    "fixed": _fixed,
+    "mean-std": _mean_std,
+    "sky-noise-asinh": _sky_noise_asinh,
+}
+
+
+def measure_normalization(values, mask, weights):
+    """
+    Measure, once per frame, the normalisation that some weights ask for.
+
+    Parameters
+    ----------
+    values : `~numpy.ndarray` of float32, shape (rows, columns)
+        The image, in the unit of the weights.
+    mask : `~numpy.ndarray` of bool
+        True for pixels to be left out.
+    weights : `~astro_deepcr.weights.Weights`
+        Their ``normalization`` and ``scale`` are used.
+
+    Returns
+    -------
+    normalization : `Normalization`
+        For the whole frame, never for a tile of it.
+    """
+    return NORMALIZATIONS[weights.normalization](values, mask, weights.scale)

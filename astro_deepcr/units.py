@@ -1,0 +1,246 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Conversion between the unit of a frame and the unit that weights want."""
+
+import math
+
+from astropy import units as u
+
+__all__ = [
+    "EXPOSURE_KEYWORDS",
+    "GAIN_KEYWORDS",
+    "parse_exposure_time",
+    "parse_gain",
+    "parse_readnoise",
+    "scale_to_weights",
+]
+
+GAIN_UNIT = u.electron / u.adu
+
+#: Header keywords that are tried, in this order. EGAIN comes first: where it is
+#: present, GAIN is the setting of an amateur camera and not electrons per adu.
+GAIN_KEYWORDS = ("EGAIN", "CCDGAIN", "ATODGAIN", "GAIN")
+EXPOSURE_KEYWORDS = ("EXPTIME", "EXPOSURE", "TEXPTIME", "ITIME")
+
+# Units that only the name tells apart.
+_SAME_UNIT = {u.DN: u.adu, u.ct: u.adu, u.ph: u.electron}
+
+
+def scale_to_weights(unit, wanted, *, gain=None, exposure_time=None, meta=None):
+    """
+    Find the factor from a frame's unit to the unit that weights want.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.Unit` or None
+        Unit of the frame. `None` counts as adu if ``gain`` is given, and
+        otherwise as the unit of the weights.
+    wanted : `~astropy.units.Unit`, str or None
+        Unit of the weights; `None` for weights that take any unit.
+    gain, exposure_time : float, `~astropy.units.Quantity`, str or None
+        See `parse_gain` and `parse_exposure_time`. Looked at only where needed.
+    meta : dict-like or None
+        Header in which gain and exposure time are looked up.
+
+    Returns
+    -------
+    factor : float
+        Values of the frame times this factor are in the unit of the weights.
+
+    Raises
+    ------
+    ValueError
+        If there is no way from one unit to the other.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from astro_deepcr.units import scale_to_weights
+    >>> scale_to_weights(u.adu, 'electron', gain=1.5)
+    1.5
+    >>> scale_to_weights(u.electron / u.s, 'electron', meta={'EXPTIME': 300.})
+    300.0
+    """
+    if wanted is None:
+        return 1.0
+    wanted = u.Unit(wanted)
+    if unit is None or unit == u.dimensionless_unscaled:
+        if exposure_time is not None:
+            msg = (
+                "exposure_time is given, but the image has no unit, so that nothing "
+                "says whether it counts per second. Give it a unit, for example "
+                "image * u.electron / u.s, or leave exposure_time out."
+            )
+            raise ValueError(msg)
+        unit = wanted if gain is None else u.adu
+    for over_time in (False, True):
+        for gain_power in (0, 1, -1):
+            trial = _one_name(unit) * GAIN_UNIT**gain_power * u.s**over_time
+            if not trial.is_equivalent(_one_name(wanted)):
+                continue
+            factor = trial.to(_one_name(wanted))
+            if gain_power:
+                factor *= parse_gain(gain, meta, unit, wanted) ** gain_power
+            if over_time:
+                factor *= parse_exposure_time(exposure_time, meta, unit, wanted)
+            return float(factor)
+    msg = (
+        f"The image is in {unit}, the weights want {wanted}, and neither gain nor "
+        "exposure time leads from one to the other. Convert the image first."
+    )
+    raise ValueError(msg)
+
+
+def parse_gain(gain, meta=None, unit=u.adu, wanted=u.electron):
+    """
+    Return the gain in electrons per adu.
+
+    Parameters
+    ----------
+    gain : float, `~astropy.units.Quantity`, str or None
+        A number of electrons per adu, a quantity of that kind, or the name of a
+        header keyword. `None` looks for the first of `GAIN_KEYWORDS`.
+    meta : dict-like or None
+        The header.
+    unit, wanted : `~astropy.units.Unit`, optional
+        Units named in the error.
+
+    Returns
+    -------
+    gain : float
+        In electron / adu.
+
+    Raises
+    ------
+    ValueError
+        If no gain is known, or it is not a positive number of electrons per adu.
+
+    Examples
+    --------
+    >>> from astro_deepcr.units import parse_gain
+    >>> parse_gain(None, {'EGAIN': 0.8, 'GAIN': 120})
+    0.8
+    """
+    return _parse("gain", gain, GAIN_UNIT, GAIN_KEYWORDS, meta, unit, wanted)
+
+
+def parse_exposure_time(exposure_time, meta=None, unit=None, wanted=None):
+    """
+    Return the exposure time in seconds.
+
+    Parameters
+    ----------
+    exposure_time : float, `~astropy.units.Quantity`, str or None
+        Seconds, a quantity of time, or the name of a header keyword. `None`
+        looks for the first of `EXPOSURE_KEYWORDS`.
+    meta : dict-like or None
+        The header.
+    unit, wanted : `~astropy.units.Unit`, optional
+        Units named in the error.
+
+    Returns
+    -------
+    exposure_time : float
+        In seconds.
+
+    Raises
+    ------
+    ValueError
+        If no exposure time is known, or it is not positive.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from astro_deepcr.units import parse_exposure_time
+    >>> parse_exposure_time(2 * u.min)
+    120.0
+    """
+    return _parse(
+        "exposure_time", exposure_time, u.s, EXPOSURE_KEYWORDS, meta, unit, wanted
+    )
+
+
+def parse_readnoise(readnoise, gain=None, meta=None):
+    """
+    Return the read noise in electrons.
+
+    Parameters
+    ----------
+    readnoise : float or `~astropy.units.Quantity`
+        Electrons, or a quantity in electrons or adu.
+    gain : float, `~astropy.units.Quantity`, str or None, optional
+        Needed for a read noise in adu.
+    meta : dict-like or None, optional
+        Header in which the gain is looked up.
+
+    Returns
+    -------
+    readnoise : float
+        In electrons.
+
+    Raises
+    ------
+    ValueError
+        If it is negative, not finite, or in another unit.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from astro_deepcr.units import parse_readnoise
+    >>> parse_readnoise(3 * u.adu, gain=2)
+    6.0
+    """
+    value = u.Quantity(readnoise)
+    if value.unit == u.dimensionless_unscaled:
+        value = value * u.electron
+    factor = scale_to_weights(value.unit, u.electron, gain=gain, meta=meta)
+    number = float(value.value) * factor
+    if not (math.isfinite(number) and number >= 0):
+        msg = f"readnoise={readnoise} must be a number of electrons, 0 or more."
+        raise ValueError(msg)
+    return number
+
+
+def _parse(name, value, target, keywords, meta, unit, wanted):
+    """Return a positive number in unit ``target`` from an argument or a header."""
+    if value is None:
+        value = _look_up(meta, keywords)
+        if value is None:
+            msg = (
+                f"The image is in {unit} and the weights want {wanted}, which needs "
+                f"{name} ({target}); none was given, and the header has none of "
+                f"{', '.join(keywords)}. Pass {name}=..."
+            )
+            raise ValueError(msg)
+    elif isinstance(value, str):
+        keyword, value = value, _look_up(meta, (value,))
+        if value is None:
+            msg = f"{name}={keyword!r}: the header has no such keyword with a number."
+            raise ValueError(msg)
+    try:
+        quantity = u.Quantity(value)
+        if quantity.unit == u.dimensionless_unscaled:
+            quantity = quantity * target
+        number = float(quantity.value * _one_name(quantity.unit).to(target))
+    except (TypeError, u.UnitConversionError):
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        msg = f"{name}={value} must be one positive number or quantity in {target}."
+        raise ValueError(msg)
+    return number
+
+
+def _one_name(unit):
+    """Return a unit with data numbers and electrons called by one name each."""
+    unit = unit.decompose()
+    result = u.CompositeUnit(unit.scale, [], [])
+    for base, power in zip(unit.bases, unit.powers, strict=True):
+        result = result * _SAME_UNIT.get(base, base) ** power
+    return result
+
+
+def _look_up(meta, keywords):
+    for keyword in keywords:
+        value = None if meta is None else meta.get(keyword)
+        if isinstance(value, (int, float, u.Quantity)) and not isinstance(value, bool):
+            return value
+    return None

@@ -1,0 +1,175 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Weights files: safetensors with a specification, and deepCR's own ``.pth``.
+
+torch is imported only where tensors are made.
+"""
+
+import hashlib
+import json
+import pickle
+import tempfile
+from pathlib import Path
+
+from ..exceptions import WeightsError
+from .entry import Weights
+
+__all__ = ["describe_file", "file_sha256", "load_state", "save_weights"]
+
+# Key of the specification in the metadata of a safetensors file.
+_SPEC_KEY = "astro_deepcr"
+
+
+def file_sha256(path):
+    """Return the SHA-256 checksum of a file in hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_file(path):
+    """
+    Make an entry for a local weights file.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.safetensors`` file of this package, or a ``.pth`` file of deepCR.
+        Nothing in a ``.pth`` file says what unit or threshold it wants: values
+        are then taken as they are, and the threshold is 0.5.
+
+    Returns
+    -------
+    weights : `Weights`
+        The entry.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.WeightsError
+        If the file is missing or not a weights file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        msg = f"There is no weights file {path}."
+        raise WeightsError(msg)
+    facts = {
+        "path": str(path),
+        "sha256": file_sha256(path),
+        "size": path.stat().st_size,
+    }
+    if path.suffix == ".safetensors":
+        return Weights.from_spec(_read_spec(path), **facts)
+    arguments, _ = _read_official(path)
+    return Weights(
+        name=path.stem,
+        task="mask" if arguments["in_channels"] == 1 else "inpaint",
+        architecture="deepcr-unet",
+        arguments=arguments,
+        halo={1: 4, 2: 10, 3: 24}[arguments["levels"]],
+        stride=2 ** (arguments["levels"] - 1),
+        **facts,
+    )
+
+
+def load_state(path):
+    """
+    Read the tensors of a weights file.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.safetensors`` or ``.pth`` file. Nothing in it is executed.
+
+    Returns
+    -------
+    state : dict of str to `torch.Tensor`
+        Ready for the network's ``load_state_dict``.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.WeightsError
+        If the file is not a weights file.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return _read_official(path)[1]
+    from safetensors.torch import load_file
+
+    _read_spec(path)
+    return load_file(path)
+
+
+def save_weights(path, state, weights):
+    """
+    Write a weights file.
+
+    Parameters
+    ----------
+    path : path-like
+        Must end in ``.safetensors``.
+    state : dict of str to `torch.Tensor`
+        Tensors of the network.
+    weights : `Weights`
+        What the file says of itself; facts about the file are left out.
+
+    Returns
+    -------
+    weights : `Weights`
+        The entry of the new file.
+
+    Raises
+    ------
+    ValueError
+        If the name ends in something else.
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        msg = f"A weights file must be called *.safetensors, not {path.name}."
+        raise ValueError(msg)
+    metadata = {_SPEC_KEY: json.dumps(weights.to_spec())}
+    state = {key: value.contiguous() for key, value in state.items()}
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        temporary = Path(directory) / path.name
+        save_file(state, temporary, metadata)
+        temporary.replace(path)
+    return describe_file(path)
+
+
+def _read_spec(path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        return json.loads(metadata[_SPEC_KEY])
+    except (OSError, SafetensorError, ValueError) as err:
+        msg = f"{path} cannot be read as safetensors: {err}. Fetch or copy it again."
+        raise WeightsError(msg) from err
+    except KeyError:
+        msg = (
+            f"{path} is a safetensors file without the specification that "
+            "astro_deepcr writes; it does not say how to use it."
+        )
+        raise WeightsError(msg) from None
+
+
+def _read_official(path):
+    """Return arguments and state of a .pth file, without executing anything in it."""
+    import torch
+
+    from ..models.deepcr_unet import convert_official
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as err:
+        msg = (
+            f"{path} cannot be read as a file of tensors: {str(err).splitlines()[0]} "
+            "Fetch or copy it again."
+        )
+        raise WeightsError(msg) from err
+    try:
+        return convert_official(state)
+    except (AttributeError, KeyError, ValueError) as err:
+        msg = f"{path} does not hold a U-Net of deepCR: {err!r} is missing or wrong."
+        raise WeightsError(msg) from err

@@ -1,0 +1,139 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The weights that this version knows: the one list of them."""
+
+from .entry import Weights
+
+__all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
+
+#: What ``weights=None`` means.
+DEFAULT_WEIGHTS = "acs-wfc"
+#: What ``inpaint='network'`` means.
+DEFAULT_INPAINT_WEIGHTS = "inpaint-acs-wfc-f606w-2-32"
+
+_DEEPCR = (
+    "https://raw.githubusercontent.com/profjsb/deepCR/"
+    "29434859086c35373a49aec02c80985749dfd195/learned_models/"
+)
+
+
+def _official(name, file, size, sha256, *, levels=2, hidden=32, **more):
+    """Make the entry of one of the official models of deepCR."""
+    task, _, _ = file.partition("/")
+    in_channels = {"mask": 1, "inpaint": 2}[task]
+    return Weights(
+        name=name,
+        sha256=sha256,
+        size=size,
+        task=task,
+        architecture="deepcr-unet",
+        arguments={"in_channels": in_channels, "hidden": hidden, "levels": levels},
+        # What the convolutions on the way down, below and up again reach together.
+        halo={2: 10, 3: 24}[levels],
+        stride=2 ** (levels - 1),
+        url=_DEEPCR + file,
+        license="BSD-3-Clause",
+        reference="Zhang & Bloom 2020, ApJ 889, 24; 2020, JOSS 4, 1651",
+        **more,
+    )
+
+
+def _acs(name, file, size, sha256, filters, **more):
+    return _official(
+        name,
+        file,
+        size,
+        sha256,
+        unit="electron",
+        instruments=("ACS/WFC",),
+        domain=f"HST ACS/WFC imaging (_flc files), {filters}",
+        trained_on=f"HST ACS/WFC {filters}, labels from aligned repeat exposures",
+        **more,
+    )
+
+
+_ENTRIES = (
+    _acs(
+        "acs-wfc",
+        "mask/ACS-WFC.pth",
+        416836,
+        "0075cef7a8b72f3ecf449cac3793d3446720a97fc0ba812fb29863a9be1e7ace",
+        "F435W, F606W and F814W",
+    ),
+    _acs(
+        "acs-wfc-f435w",
+        "mask/ACS-WFC-F435W.pth",
+        416836,
+        "27d351ce310491f70964bd8a30a5579322e064edd63f5726a68d7f4129551d85",
+        "F435W",
+    ),
+    _acs(
+        "acs-wfc-f606w",
+        "mask/ACS-WFC-F606W.pth",
+        416836,
+        "704dfcf91c3b4d7984b113236017c8b1ef6edbeca2fc54a7739a082c2f1e19f3",
+        "F606W",
+    ),
+    _acs(
+        "acs-wfc-f814w",
+        "mask/ACS-WFC-F814W.pth",
+        416836,
+        "fc6bf85042dd9d54cf7f81636ff6921a1ae3d118fb5f4fd7c7ca1b164499d14b",
+        "F814W",
+    ),
+    _acs(
+        "acs-wfc-f606w-2-4",
+        "mask/ACS-WFC-F606W-2-4.pth",
+        15979,
+        "91fd387be08dfb2692fc3433566455812c42fae53fa6ec4ad19c384b68bce775",
+        "F606W",
+        hidden=4,
+    ),
+    _official(
+        "wfc3-uvis",
+        "mask/WFC3-UVIS.pth",
+        412323,
+        "92ad8d3231a0427c6fa6d9b39501549edc15fd1eb1162e028e2cf1711b2f59cd",
+        normalization="mean-std",
+        threshold=0.15,
+        instruments=("WFC3/UVIS",),
+        domain="HST WFC3/UVIS imaging",
+        trained_on="HST WFC3/UVIS, labels from aligned repeat exposures",
+    ),
+    _official(
+        "decam",
+        "mask/decam.pth",
+        416836,
+        "686de2afab28d13b2bff3c418ecf017d0b290ca5e8c811ef71f673ce12230815",
+        unit="adu",
+        instruments=("DECam",),
+        domain="DECam imaging",
+        trained_on="DECam images with cosmic rays of dark frames",
+    ),
+    _official(
+        "deepcr-example",
+        "mask/example_model.pth",
+        416836,
+        "ef11b157aeefa09090d7b829be22eaf974650f70810c487473fafa5a9fddf851",
+        scale=100.0,
+        domain="the example of deepCR's tutorial; not for science",
+        trained_on="the example data of deepCR's tutorial",
+    ),
+    _acs(
+        "inpaint-acs-wfc-f606w-2-32",
+        "inpaint/ACS-WFC-F606W-2-32.pth",
+        417988,
+        "2a754380bfe158a1cfeee12f908f96a2bd5b59cbb7b830a4d06dad930d906111",
+        "F606W",
+    ),
+    _acs(
+        "inpaint-acs-wfc-f606w-3-32",
+        "inpaint/ACS-WFC-F606W-3-32.pth",
+        1890231,
+        "5b4faf2e239185c2d5d4235688ce61a2b9e4e5f47bbcf96c8a687b5a0c1e6c42",
+        "F606W",
+        levels=3,
+    ),
+)
+
+#: Name -> entry. `register_weights` adds to it.
+REGISTRY = {entry.name: entry for entry in _ENTRIES}
