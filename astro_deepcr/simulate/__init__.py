@@ -4,7 +4,18 @@
 from .._lazy import attach
 
 # name -> the module that defines it; loaded when first used
-_PUBLIC = {}
+_PUBLIC = {
+    "CosmicRays": "cosmic_rays",
+    "draw_cosmic_rays": "cosmic_rays",
+    "simulate_cosmic_rays": "cosmic_rays",
+    "Detector": "detectors",
+    "Environment": "detectors",
+    "Species": "detectors",
+    "get_detector": "detectors",
+    "get_environment": "detectors",
+    "list_detectors": "detectors",
+    "list_environments": "detectors",
+}
 
 __all__ = sorted(_PUBLIC)
 __getattr__, __dir__ = attach(__name__, _PUBLIC)

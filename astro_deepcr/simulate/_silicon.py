@@ -1,0 +1,110 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+How particles lose energy and direction in silicon, on tensors.
+
+Lengths are in um, energies in keV unless a name says MeV. Losses are split at an
+energy per collision: the many soft collisions are a process whose sums over pieces
+of a path follow the same law (inverse Gaussian), the rare hard ones are drawn one by
+one from dN/dT ~ 1/T^2. Together they give the Landau peak and tail, with the extra
+width of thin silicon, whatever the pieces are.
+"""
+
+import torch
+
+__all__ = []
+
+PAIR_ENERGY = 3.65e-3  # keV per electron-hole pair
+ELECTRON_MASS = 511.0
+MASSES_MEV = (105.66, 938.27, 931.5, 931.5, 0.511)  # along KINDS, per nucleon
+MEAN_EXCITATION = 0.173
+RADIATION_LENGTH = 93_700.0
+DENSITY = 2.33e-4  # g / cm^2 per um
+
+# Of a minimum-ionising particle, per um
+MIN_IONISING_BETA2 = 0.925
+LANDAU_WIDTH = 0.019
+SOFT_LOSS = 0.2245
+# binding of the atomic electrons broadens the loss beyond Landau's law
+SOFT_VARIANCE = 0.05
+
+SPLIT_ENERGY = 1.0  # between soft and hard collisions of a minimum-ionising particle
+LARGEST_SPLIT = 20.0
+LARGEST_TRANSFER = 2000.0
+RANGE_POWER = 1.77  # range ~ energy^1.77 (Bragg and Kleeman)
+
+
+def momentum2(energy_mev, mass_mev):
+    """(beta gamma)^2 of a kinetic energy."""
+    gamma = 1 + energy_mev / mass_mev
+    return gamma**2 - 1
+
+
+def relative_ionisation(bg2):
+    """Mean loss over that of a minimum-ionising particle, without its slow rise."""
+    reference = MIN_IONISING_BETA2 / (1 - MIN_IONISING_BETA2)
+    value = _bethe(bg2) / _bethe(torch.full_like(bg2, reference))
+    return value.clamp(1.0, 100.0)
+
+
+def _bethe(bg2):
+    beta2 = bg2 / (1 + bg2)
+    logarithm = torch.log(2 * ELECTRON_MASS * bg2 / MEAN_EXCITATION)
+    return (logarithm - beta2).clamp(min=0.5) / beta2
+
+
+def collisions(charge_number, bg2):
+    """
+    Describe the losses of a heavy charged particle per um.
+
+    Returns
+    -------
+    mean, variance : `torch.Tensor`
+        Of the soft losses.
+    number : `torch.Tensor`
+        Of hard collisions.
+    lowest, highest : `torch.Tensor`
+        Energies of the hard collisions.
+    """
+    beta2 = bg2 / (1 + bg2)
+    width = charge_number**2 * MIN_IONISING_BETA2 / beta2
+    highest = (2 * ELECTRON_MASS * bg2).clamp(max=LARGEST_TRANSFER)
+    lowest = (SPLIT_ENERGY * width).clamp(max=LARGEST_SPLIT).minimum(highest / 4)
+    xi = LANDAU_WIDTH * width
+    mean = charge_number**2 * SOFT_LOSS * relative_ionisation(bg2)
+    mean = (mean + xi * torch.log(lowest / SPLIT_ENERGY)).clamp(min=0.1 * mean)
+    variance = SOFT_VARIANCE * width + xi * lowest
+    return mean, variance, xi * (1 / lowest - 1 / highest), lowest, highest
+
+
+def hard_transfers(rng, lowest, highest):
+    """Draw the energies of hard collisions from dN/dT ~ 1/T^2."""
+    return lowest / (1 - rng.uniform() * (1 - lowest / highest))
+
+
+def inverse_gaussian(rng, mean, variance):
+    """Draw positive numbers (Michael, Schucany and Haas 1976)."""
+    ratio = variance / mean**2 * rng.normal() ** 2 / 2
+    small = mean / (1 + ratio + torch.sqrt(ratio * (2 + ratio)))
+    return torch.where(rng.uniform() * (mean + small) <= mean, small, mean**2 / small)
+
+
+def electron_range(energy):
+    """Path length of an electron (Katz and Penfold 1952)."""
+    log = torch.log(energy.clamp(min=1.0) / 1000)
+    return 0.412 / DENSITY * torch.exp(log * (1.265 - 0.0954 * log))
+
+
+def electron_energy(path):
+    """Invert `electron_range`."""
+    log = torch.log((path * DENSITY / 0.412).clamp(min=1e-9))
+    root = torch.sqrt((1.265**2 - 4 * 0.0954 * log).clamp(min=0))
+    return 1000 * torch.exp((1.265 - root) / (2 * 0.0954))
+
+
+def scattering_angle(energy, path):
+    """Width of the multiple scattering of an electron, projected (Highland 1975)."""
+    total = energy + ELECTRON_MASS
+    momentum_speed = energy * (energy + 2 * ELECTRON_MASS) / total
+    depth = (path / RADIATION_LENGTH).clamp(min=1e-9)
+    correction = (1 + 0.038 * torch.log(depth)).clamp(min=0.3)
+    return 13_600 / momentum_speed.clamp(min=1.0) * torch.sqrt(depth) * correction
