@@ -2,11 +2,13 @@
 """How well hit pixels were filled."""
 
 import numpy as np
+from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.stats import mad_std
+from astropy.table import Table
 
 from ._checks import as_image, as_mask
 
-__all__ = ["CLIP", "inpainting_metrics"]
+__all__ = ["CLIP", "compare_inpainting", "inpainting_metrics"]
 
 CLIP = 10.0  # errors beyond so many local sigma count as this much, see ANCHORS
 
@@ -73,6 +75,82 @@ def inpainting_metrics(filled, truth, mask, sigma, stated=None, clip=CLIP):
         result["pull_std"] = float(pull.std()) if pull.size else np.nan
         result["pull_mad_std"] = float(mad_std(pull)) if pull.size else np.nan
     return result
+
+
+def compare_inpainting(
+    scenarios, methods=("median", "mean", "idw", "biharmonic", "network")
+):
+    """
+    Compare ways to fill the pixels of the true mask.
+
+    Parameters
+    ----------
+    scenarios : dict of str to iterable of LabelledFrame
+        Name -> frames, which need ``clean`` and ``sigma``.
+    methods : sequence of str, optional
+        Methods of `astro_deepcr.inpaint_cosmicrays`.
+
+    Returns
+    -------
+    `~astropy.table.Table`
+        One row for each scenario and method, with the figures of
+        `inpainting_metrics`, pixels of all frames together.
+
+    Raises
+    ------
+    ValueError
+        If a frame has no ``clean`` or no ``sigma``, or if a scenario has no frame.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from astro_deepcr.evaluation import LabelledFrame, compare_inpainting
+    >>> clean = np.full((32, 32), 50.0)
+    >>> image = np.random.default_rng(0).normal(clean, 3)
+    >>> truth = np.zeros(image.shape, bool)
+    >>> truth[7, 7:15] = True
+    >>> ccd = CCDData(image + 900 * truth, unit="electron")
+    >>> frame = LabelledFrame(ccd, truth, clean=clean, sigma=np.full((32, 32), 3.0))
+    >>> table = compare_inpainting({"sky": [frame]}, ["median"])
+    >>> bool(table["rms"][0] < 1)
+    True
+    """
+    rows = []
+    for scenario, frames in scenarios.items():
+        parts = {method: [] for method in methods}
+        for frame in frames:
+            for method in methods:
+                parts[method].append(_fill(frame, method))
+        for method in methods:
+            if not parts[method]:
+                msg = f"the scenario {scenario!r} holds no frame"
+                raise ValueError(msg)
+            columns = np.concatenate(parts[method], axis=1)[:, np.newaxis]
+            filled, clean, sigma, stated = columns
+            everywhere = np.ones(filled.shape, bool)
+            result = inpainting_metrics(filled, clean, everywhere, sigma, stated)
+            rows.append({"scenario": scenario, "method": method} | result)
+    return Table(rows)
+
+
+def _fill(frame, method):
+    """Fill the true mask; return filled, true, noise, stated error of its pixels."""
+    from ..core import inpaint_cosmicrays
+
+    if frame.clean is None or frame.sigma is None:
+        msg = f"frame {frame.name!r} needs `clean` and `sigma` to judge filled pixels"
+        raise ValueError(msg)
+    ccd = CCDData(
+        frame.ccd.data,
+        unit=frame.ccd.unit,
+        mask=frame.bad | frame.truth,
+        uncertainty=StdDevUncertainty(np.asarray(frame.sigma)),
+    )
+    filled = inpaint_cosmicrays(ccd, frame.truth, method, gain=frame.gain)
+    hit = frame.truth & ~frame.bad
+    stated = filled.uncertainty.array[hit]
+    return np.array([filled.data[hit], frame.clean[hit], frame.sigma[hit], stated])
 
 
 def _selected(values, name, mask, positive=False):

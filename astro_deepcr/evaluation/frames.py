@@ -1,0 +1,284 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frames with known truth: simulated ones, and files with a mask or DQ plane."""
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from ..units import scale_to_weights
+from ._checks import as_ignore, as_mask
+
+__all__ = ["MASK_BITS", "LabelledFrame", "find_fits", "read_frame"]
+
+#: Bits of a MASK extension: hit by a cosmic ray, does not count, static hot pixel.
+MASK_BITS = {"cosmic_ray": 1, "ignore": 2, "hot": 4}
+
+# BUNIT as observatories write it, which is not always as astropy reads it.
+_UNIT_SPELLINGS = {
+    r"\b(electrons|e-|e\b)": "electron",
+    r"\b(counts|dn|du)\b": "adu",
+    r"\bcps\b": "adu/s",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """
+    A frame whose cosmic rays are known.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame, with its unit. Masked pixels do not count.
+    truth : 2-D `~numpy.ndarray` of bool
+        Pixels that a cosmic ray hit.
+    ignore : 2-D `~numpy.ndarray` of bool or None, optional
+        Pixels that do not count.
+    charge, event_id : 2-D `~numpy.ndarray` or None, optional
+        Charge of the cosmic rays in each pixel, and the number of the event.
+    objects : dict of str to 2-D `~numpy.ndarray`, optional
+        Kinds of objects that must not be flagged, such as ``"star_cores"``: boolean
+        images, or images of object numbers.
+    pixels : dict of str to 2-D `~numpy.ndarray` of bool, optional
+        Kinds of pixels that must not be flagged, such as ``"hot"``.
+    clean, sigma : 2-D `~numpy.ndarray` or None, optional
+        The light without cosmic rays and noise, and the noise, in the unit of
+        ``ccd``: the truth for filled pixels.
+    gain : float or None, optional
+        Electrons per adu; looked up in the header by default.
+    readnoise : float, optional
+        Read noise in electrons.
+    saturation : float, optional
+        Full well in electrons.
+    name : str, optional
+        Name of the frame, for figures and messages.
+
+    Raises
+    ------
+    ValueError
+        If ``truth`` or ``ignore`` does not fit ``ccd``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.nddata import CCDData
+    >>> from astro_deepcr.evaluation import LabelledFrame
+    >>> ccd = CCDData(np.ones((2, 2)), unit="adu")
+    >>> frame = LabelledFrame(ccd, np.eye(2, dtype=bool), gain=2.0)
+    >>> frame.electrons
+    array([[2., 2.],
+           [2., 2.]], dtype=float32)
+    """
+
+    ccd: CCDData
+    truth: np.ndarray
+    ignore: np.ndarray | None = None
+    charge: np.ndarray | None = None
+    event_id: np.ndarray | None = None
+    objects: dict = field(default_factory=dict)
+    pixels: dict = field(default_factory=dict)
+    clean: np.ndarray | None = None
+    sigma: np.ndarray | None = None
+    gain: float | None = None
+    readnoise: float = 5.0
+    saturation: float = np.inf
+    name: str = ""
+
+    def __post_init__(self):
+        as_mask(self.truth, "truth", self.ccd.shape)
+        as_ignore(self.ignore, self.ccd.shape)
+
+    @cached_property
+    def bad(self):
+        """Pixels without a value: masked, or not finite."""
+        bad = ~np.isfinite(self.ccd.data)
+        return bad if self.ccd.mask is None else bad | self.ccd.mask
+
+    @property
+    def ignored(self):
+        """Pixels that do not count, for either reason."""
+        return self.bad | as_ignore(self.ignore, self.ccd.shape)
+
+    @property
+    def to_electrons(self):
+        """Factor from the unit of the frame to electrons."""
+        return scale_to_weights(
+            self.ccd.unit, u.electron, gain=self.gain, meta=self.ccd.meta
+        )
+
+    @property
+    def electrons(self):
+        """The frame in electrons, as float32, with 0 where it is `bad`."""
+        return np.where(self.bad, 0, self.ccd.data * self.to_electrons).astype("f4")
+
+
+def find_fits(folder):
+    """
+    List the FITS files of a folder, sorted.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder, or one file.
+
+    Returns
+    -------
+    list of `~pathlib.Path`
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no FITS file in it.
+
+    Examples
+    --------
+    >>> from astro_deepcr.evaluation import find_fits
+    >>> find_fits("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no FITS file (*.fits, *.fits.fz, *.fits.gz) in no-such-folder
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return [folder]
+    endings = (".fits", ".fits.fz", ".fits.gz")
+    paths = [p for p in folder.glob("*") if p.name.lower().endswith(endings)]
+    if not paths:
+        msg = f"no FITS file (*.fits, *.fits.fz, *.fits.gz) in {folder}"
+        raise FileNotFoundError(msg)
+    return sorted(paths)
+
+
+def read_frame(
+    path,
+    *,
+    dq_bits=None,
+    ignore_bits=None,
+    unit=None,
+    gain=None,
+    readnoise=None,
+    bias=0.0,
+):
+    """
+    Read a frame and its truth from a FITS file.
+
+    The image is the extension ``SCI`` (or the first one that holds an image). The
+    truth is, with ``dq_bits``, the data-quality plane ``DQ``; otherwise the
+    extension ``MASK``, whose bits are in `MASK_BITS`.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    dq_bits : int or None, optional
+        Bits of the DQ plane that say "cosmic ray", such as 4096 or 4096 + 8192.
+    ignore_bits : int or None, optional
+        Bits of the DQ plane whose pixels do not count. By default all others.
+    unit : str or `~astropy.units.Unit` or None, optional
+        Unit of the image; by default that of ``BUNIT``, or adu where there is no
+        such keyword.
+    gain : float or None, optional
+        Electrons per adu; by default it is looked up in the header where needed.
+    readnoise : float or None, optional
+        In electrons; by default that of the header (``RDNOISE``, ``READNSE``), or 5.
+    bias : float or callable, optional
+        Level that is subtracted: a number in the unit of the image, or a function
+        of the image that returns it.
+
+    Returns
+    -------
+    LabelledFrame
+
+    Raises
+    ------
+    ValueError
+        If the file holds no image or no truth, or if ``BUNIT`` is no known unit.
+
+    Examples
+    --------
+    >>> from astro_deepcr.evaluation import read_frame
+    >>> frame = read_frame("jabc01xyq_flt.fits", dq_bits=4096)  # doctest: +SKIP
+    """
+    with fits.open(path) as hdus:
+        sci = _extension(hdus, "SCI") or next(
+            (hdu for hdu in hdus if hdu.is_image and hdu.data is not None), None
+        )
+        if sci is None:
+            msg = f"{path} holds no image; its extensions are {_names(hdus)}"
+            raise ValueError(msg)
+        header = hdus[0].header.copy()
+        header.extend(sci.header, unique=True, strip=True)
+        data = np.array(sci.data, np.float32)
+        truth, ignore, hot = _read_truth(hdus, dq_bits, ignore_bits, path)
+    unit = _unit(header, path) if unit is None else unit
+    data -= bias(data) if callable(bias) else bias
+    return LabelledFrame(
+        CCDData(data, unit=unit, meta=header),
+        truth,
+        ignore,
+        pixels={} if hot is None else {"hot": hot},
+        gain=gain,
+        readnoise=_number(header, ("RDNOISE", "READNSE", "READNOISE"), readnoise, 5.0),
+        name=Path(path).name,
+    )
+
+
+def _read_truth(hdus, dq_bits, ignore_bits, path):
+    """Return truth, ignore mask and hot pixels (or None)."""
+    plane = _extension(hdus, "MASK" if dq_bits is None else "DQ")
+    if plane is None:
+        wanted = "MASK extension" if dq_bits is None else "DQ extension"
+        msg = (
+            f"{path} holds no {wanted} with the true cosmic rays; its extensions are "
+            f"{_names(hdus)}. For a data-quality plane give dq_bits, such as 4096"
+        )
+        raise ValueError(msg)
+    values = np.asarray(plane.data).astype(np.int64)
+    if dq_bits is None:
+        bits = MASK_BITS
+        hot = values & bits["hot"] > 0
+        return values & bits["cosmic_ray"] > 0, values & bits["ignore"] > 0, hot
+    truth = values & dq_bits > 0
+    others = ~dq_bits if ignore_bits is None else ignore_bits
+    return truth, (values & others != 0) & ~truth, None
+
+
+def _extension(hdus, name):
+    """Return the first image extension of that name (spaces stripped), or None."""
+    for hdu in hdus:
+        if hdu.is_image and hdu.data is not None and hdu.name.strip() == name:
+            return hdu
+    return None
+
+
+def _names(hdus):
+    return ", ".join(repr(hdu.name or "PRIMARY") for hdu in hdus)
+
+
+def _unit(header, path):
+    """Return the unit that BUNIT names, also in the spelling of observatories."""
+    text = str(header.get("BUNIT", "")).strip().lower()
+    name = re.sub(r"\b(sec|second)s?\b", "s", text)
+    for pattern, unit in _UNIT_SPELLINGS.items():
+        name = re.sub(pattern, unit, name)
+    try:
+        return u.Unit(name or "adu")
+    except ValueError:
+        msg = f"{path}: the unit BUNIT = {text!r} is not known; give unit, such as adu"
+        raise ValueError(msg) from None
+
+
+def _number(header, keywords, value, default):
+    """Return the value that was given, or that of the first keyword."""
+    if value is not None:
+        return float(value)
+    found = (
+        header[key] for key in keywords if isinstance(header.get(key), int | float)
+    )
+    return float(next(found, default))

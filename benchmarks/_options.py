@@ -1,0 +1,41 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Options and output that the accuracy benchmarks share."""
+
+import datetime
+import importlib.metadata
+import platform
+import sys
+
+import astro_deepcr
+
+PACKAGES = ("astro_deepcr", "torch", "numpy", "astropy", "astroscrappy", "ccdproc")
+
+
+def add_options(parser, methods):
+    """Add the options that all accuracy benchmarks have."""
+    parser.add_argument("--methods", nargs="+", default=methods)
+    parser.add_argument("--frames", type=int, help="number of frames a scenario")
+    parser.add_argument("--weights-dir", help="folder with the weights files")
+    parser.add_argument("--figures", help="folder for the figures")
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def start(parser):
+    """Parse the arguments, apply them, and print what is being run."""
+    args = parser.parse_args()
+    if args.weights_dir:
+        astro_deepcr.conf.weights_dir = args.weights_dir
+    astro_deepcr.conf.num_threads = args.threads
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    print(datetime.datetime.now(datetime.UTC).date(), platform.machine())
+    print(", ".join(versions))
+    return args
+
+
+def print_table(table):
+    """Print all rows, the columns in blocks that fit a page."""
+    keys = table.colnames[:2]
+    rest = table.colnames[2:]
+    for start_column in range(0, len(rest), 6):
+        block = table[keys + rest[start_column : start_column + 6]]
+        sys.stdout.write("\n".join(block.pformat(max_lines=-1, max_width=-1)) + "\n\n")
