@@ -371,8 +371,8 @@ def get_method(method):
         return network_method(method)
     except ValueError as err:
         msg = (
-            f"there is no method {method!r}; give the path of a weights file, or choose "
-            f"one of {', '.join(list_methods())}"
+            f"there is no method {method!r}; give the path of a weights file, or "
+            f"choose one of {', '.join(list_methods())}"
         )
         raise ValueError(msg) from err
 
