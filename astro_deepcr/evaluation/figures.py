@@ -76,7 +76,7 @@ def plot_cosmicrays(ccd, cleaned, probability=None, *, mask=None, region=None):
     mask = as_mask(mask, "mask", before.shape)
     region = np.s_[:, :] if region is None else region
     low, high = _display_limits(after[region])
-    norm = ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.1), clip=True)
+    norm = ImageNormalize(vmin=low, vmax=high, stretch=AsinhStretch(0.2), clip=True)
     image = {"cmap": "gray_r", "norm": norm}
     panels = [("before", before, image)]
     if probability is not None:
@@ -303,15 +303,15 @@ def _plot_example(frame, score, method, size=200):
 
 
 def _display_limits(image):
-    """Levels between which an image is shown: sky less 3 sigma, to 99.5 %."""
+    """Levels between which an image is shown: from the sky's noise to 99.5 %."""
     from astropy.stats import mad_std
 
     good = image[np.isfinite(image)]
     if not good.size:
         return 0.0, 1.0
     sky, noise = np.median(good), mad_std(good)
-    high = max(np.percentile(good, 99.5), sky + 10 * noise)
-    low = sky - 3 * noise
+    high = max(np.percentile(good, 99.5), sky + 20 * noise)
+    low = sky - 2 * noise
     return float(low), float(high if high > low else low + 1)
 
 
@@ -326,20 +326,15 @@ def _found(ccd, cleaned):
 
 def _draw_panels(panels, region):
     """Draw images side by side, in the coordinates of the whole frame."""
-    figure = _new_figure((3.0 * len(panels), 3.3))
     rows, columns = (
         range(n)[part] for n, part in zip(panels[0][1].shape, region, strict=True)
     )
+    aspect = np.clip(len(columns) / len(rows), 0.4, 2.5)
+    figure = _new_figure((3.0 * aspect**0.5 * len(panels), 0.9 + 2.7 / aspect**0.5))
     extent = (columns[0] - 0.5, columns[-1] + 0.5, rows[0] - 0.5, rows[-1] + 0.5)
     axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     for ax, (title, image, look) in zip(axes, panels, strict=True):
-        ax.imshow(
-            image[region],
-            origin="lower",
-            interpolation="nearest",
-            extent=extent,
-            **look,
-        )
+        ax.imshow(image[region], origin="lower", extent=extent, **_SHARP | look)
         ax.set_title(title, fontsize="small")
         ax.tick_params(labelsize="small")
     axes[0].set(xlabel="x [pixel]", ylabel="y [pixel]")
