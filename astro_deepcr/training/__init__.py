@@ -4,7 +4,13 @@
 from .._lazy import attach
 
 # name -> the module that defines it; loaded when first used
-_PUBLIC = {}
+_PUBLIC = {
+    "MASK_BITS": "labels",
+    "CosmicRayLabels": "labels",
+    "labels_from_darks": "labels",
+    "labels_from_dq": "labels",
+    "labels_from_exposures": "labels",
+}
 
 __all__ = sorted(_PUBLIC)
 __getattr__, __dir__ = attach(__name__, _PUBLIC)
