@@ -9,12 +9,12 @@ _PUBLIC = {
     "draw_cosmic_rays": "cosmic_rays",
     "simulate_cosmic_rays": "cosmic_rays",
     "Detector": "detectors",
-    "Environment": "detectors",
-    "Species": "detectors",
+    "Environment": "environments",
+    "Species": "environments",
     "get_detector": "detectors",
-    "get_environment": "detectors",
+    "get_environment": "environments",
     "list_detectors": "detectors",
-    "list_environments": "detectors",
+    "list_environments": "environments",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -23,9 +23,9 @@ DENSITY = 2.33e-4  # g / cm^2 per um
 # Of a minimum-ionising particle, per um
 MIN_IONISING_BETA2 = 0.925
 LANDAU_WIDTH = 0.019
-SOFT_LOSS = 0.2245
+SOFT_LOSS = 0.219
 # binding of the atomic electrons broadens the loss beyond Landau's law
-SOFT_VARIANCE = 0.05
+SOFT_VARIANCE = 0.04
 
 SPLIT_ENERGY = 1.0  # between soft and hard collisions of a minimum-ionising particle
 LARGEST_SPLIT = 20.0

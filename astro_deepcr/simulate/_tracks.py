@@ -16,13 +16,13 @@ import torch
 
 from . import _silicon as silicon
 from ._raster import Charges
-from .detectors import KINDS
+from .environments import KINDS
 
 __all__ = []
 
 ELECTRON = KINDS.index("electron")
 MARGIN = 10.0  # thicknesses around the frame from which tracks may enter
-PIECE = 0.5  # pixels; its own width is added to the diffusion
+PIECE = 0.7  # pixels; its own width is added to the diffusion
 PIECES = 4  # at least, so that the diffusion follows the depth
 WALK_STEPS = 48
 TRACKED_ENERGY = 20.0  # keV, above which a struck electron has a track
@@ -199,8 +199,7 @@ def _cross(rng, particles):
     nucleons = torch.where(one.charge_number > 1, 2 * one.charge_number, 1)
     total = mean + lowest * number * torch.log(highest / lowest)
     stopping = 1e3 * one.energy * nucleons / (silicon.RANGE_POWER * total)
-    path = torch.minimum(one.length, silicon.RANGE_POWER * stopping)
-    stops = torch.minimum(path, stopping)
+    stops = torch.minimum(one.length, stopping)
     legs = Legs(
         crossing, one.start, one.direction, one.length, mean, variance, stopping
     )
@@ -211,20 +210,20 @@ def _cross(rng, particles):
     speed = torch.sqrt(transfer / (transfer + 2 * silicon.ELECTRON_MASS))
     fastest = torch.sqrt(highest / (highest + 2 * silicon.ELECTRON_MASS))[owner]
     cosine = (speed / fastest).clamp(max=1.0)
-    heading = _turn(each, one.direction[owner], cosine)
+    around = each.uniform(0, 2 * math.pi)
+    heading = _turn(one.direction[owner], cosine, around)
     return legs, crossing[owner], transfer, place, heading
 
 
-def _turn(rng, direction, cosine):
-    """Turn directions by an angle, to a side that is drawn."""
+def _turn(direction, cosine, around):
+    """Turn directions by an angle, to the side that ``around`` says."""
     helper = torch.zeros_like(direction)
     helper.scatter_(1, direction.abs().argmin(dim=1, keepdim=True), 1.0)
     first = torch.linalg.cross(direction, helper, dim=1)
     first = torch.nn.functional.normalize(first, dim=1)
     second = torch.linalg.cross(direction, first, dim=1)
-    around = rng.uniform(0, 2 * math.pi)[:, None]
+    cosine, around = cosine[:, None], around[:, None]
     side = torch.cos(around) * first + torch.sin(around) * second
-    cosine = cosine[:, None]
     turned = cosine * direction + torch.sqrt((1 - cosine**2).clamp(min=0)) * side
     return torch.nn.functional.normalize(turned, dim=1)
 
@@ -232,33 +231,39 @@ def _turn(rng, direction, cosine):
 def _walk(rng, event, energy, place, direction, thickness):
     """Random walks of electrons, until they stop or leave the silicon."""
     rng = rng.many(len(event))
-    length = silicon.electron_range(energy)
-    step = length / WALK_STEPS
-    thickness = thickness[event]
-    inside = torch.ones_like(energy, dtype=torch.bool)
-    legs = []
-    for i in range(WALK_STEPS):
-        after = silicon.electron_energy(length - (i + 1) * step)
-        after = after if i + 1 < WALK_STEPS else torch.zeros_like(energy)
-        lost = (energy - after).clamp(min=0)
-        legs.append((inside, place, direction, lost))
-        angle = silicon.scattering_angle((energy + after) / 2, step)
-        place = place + direction * step[:, None]
-        inside = inside & (place[:, 2] > 0) & (place[:, 2] < thickness)
-        # two projected angles, mapped so that large ones become isotropic
-        squared = angle**2 * (rng.normal() ** 2 + rng.normal() ** 2)
-        direction = _turn(rng, direction, 2 * torch.exp(-squared / 4) - 1)
-        energy = after
-    alive, start, heading, lost = (torch.stack(one) for one in zip(*legs, strict=True))
-    keep = alive & (lost > 0)
+    step = silicon.electron_range(energy) / WALK_STEPS
+    left = torch.arange(WALK_STEPS, -1, -1, device=rng.device)[:, None] * step
+    energies = torch.where(left > 0, silicon.electron_energy(left), 0.0)
+    lost = -torch.diff(energies, dim=0)
+    angle = silicon.scattering_angle((energies[:-1] + energies[1:]) / 2, step)
+    # two projected angles, mapped so that large ones become isotropic
+    squared = angle**2 * (rng.normal(1.0, WALK_STEPS) ** 2).T
+    squared = squared + angle**2 * (rng.normal(1.0, WALK_STEPS) ** 2).T
+    cosines = 2 * torch.exp(-squared / 4) - 1
+    around = rng.uniform(0, 2 * math.pi, WALK_STEPS).T
+    headings = [direction]
+    for i in range(WALK_STEPS - 1):
+        headings.append(_turn(headings[-1], cosines[i], around[i]))
+    headings = torch.stack(headings)
+    ends = place + torch.cumsum(headings * step[:, None], dim=0)
+    starts = torch.cat([place[None], ends[:-1]])
+    height = starts[..., 2]
+    inside = (height > 0) & (height < thickness[event])
+    keep = torch.cumprod(inside, dim=0).bool() & (lost > 0)
     owner = torch.nonzero(keep)[:, 1]
-    step = step[owner]
-    mean = lost[keep] / step
+    return _electron_legs(
+        event[owner], starts[keep], headings[keep], step[owner], lost[keep]
+    )
+
+
+def _electron_legs(event, start, heading, length, lost):
+    """Legs of known loss: an electron ionises as its loss says."""
+    mean = lost / length
     spread = silicon.SOFT_VARIANCE + silicon.LANDAU_WIDTH * silicon.SPLIT_ENERGY
-    # an electron ionises as its loss says, and loses no more than it has
-    variance = torch.minimum(spread * mean / silicon.SOFT_LOSS, mean**2 * step / 4)
-    ends = torch.full_like(step, math.inf)
-    return Legs(event[owner], start[keep], heading[keep], step, mean, variance, ends)
+    # no more than an electron has
+    variance = torch.minimum(spread * mean / silicon.SOFT_LOSS, mean * lost / 4)
+    never = torch.full_like(length, math.inf)
+    return Legs(event, start, heading, length, mean, variance, never)
 
 
 def _pieces(rng, legs, geometry):
@@ -290,13 +295,11 @@ def _pieces(rng, legs, geometry):
 def _mean_loss(rate, path, step, stopping):
     """Mean loss between ``path`` and ``path + step`` as a particle slows down."""
     power = 1 / silicon.RANGE_POWER
-    end = silicon.RANGE_POWER * stopping  # not reached by losses at the start's rate
-    reach = stopping
 
     def remaining(where):
-        return torch.expm1(torch.log1p(-(where / reach).clamp(max=1.0)) * power)
+        return torch.expm1(torch.log1p(-(where / stopping).clamp(max=1.0)) * power)
 
-    slowed = rate * end * (remaining(path) - remaining(path + step))
+    slowed = rate * stopping / power * (remaining(path) - remaining(path + step))
     return torch.where(stopping > 1e4 * (path + step), rate * step, slowed)
 
 

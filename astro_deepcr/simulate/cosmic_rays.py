@@ -10,9 +10,10 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ._random import Draws
-from ._raster import rasterise
+from ._raster import bloom, rasterise
 from ._tracks import draw_particles, free_charges
-from .detectors import KINDS, get_detector, get_environment
+from .detectors import get_detector
+from .environments import KINDS, get_environment
 
 __all__ = ["CosmicRays", "draw_cosmic_rays", "simulate_cosmic_rays"]
 
@@ -33,7 +34,7 @@ class CosmicRays:
         0 where no event reaches, else 1 + the index in ``events`` of the event that
         gives the pixel most charge.
     events : dict of `torch.Tensor`
-        One-dimensional: ``frame``, ``kind`` (index in `~detectors.KINDS`),
+        One-dimensional: ``frame``, ``kind`` (index in ``KINDS``),
         ``energy`` (MeV), ``row`` and ``column`` of entry, ``polar`` and ``azimuth``
         angle (rad), ``length`` in the silicon (um), ``charge`` inside the frame
         (electrons) and ``pixels`` above three times the read noise.
@@ -85,8 +86,8 @@ def draw_cosmic_rays(
     >>> from astro_deepcr.simulate import draw_cosmic_rays, get_detector, Environment
     >>> generator = torch.Generator().manual_seed(1)
     >>> batch = draw_cosmic_rays(
-    ...     (64, 64), [get_detector('ACS/WFC')] * 2, [Environment.low_earth_orbit()] * 2,
-    ...     500.0, generator=generator)
+    ...     (64, 64), [get_detector('ACS/WFC')] * 2,
+    ...     [Environment.low_earth_orbit()] * 2, 500.0, generator=generator)
     >>> batch.charge.shape
     torch.Size([2, 64, 64])
     """
@@ -100,10 +101,14 @@ def draw_cosmic_rays(
     rng = Draws(generator, len(detectors))
     particles = draw_particles(rng, geometry, species, shape)
     each = rng.many(len(particles.frame))
-    pixels = rasterise(free_charges(each, particles, geometry), shape)
-    read_noise = torch.tensor(
-        [float(detector.read_noise.value) for detector in detectors], device=device
-    )
+    charges = free_charges(each, particles, geometry)
+    pixels = rasterise(charges, len(particles.frame), shape)
+    full_well, read_noise = torch.tensor(
+        [(one.full_well.value, one.read_noise.value) for one in detectors],
+        dtype=torch.float32,
+        device=device,
+    ).T[:, particles.frame]
+    pixels = bloom(pixels, full_well, shape)
     return _collect(particles, pixels, geometry, read_noise, shape)
 
 
@@ -135,11 +140,11 @@ def _collect(particles, pixels, geometry, read_noise, shape):
     charge.index_add_(0, pixels.pixel, pixels.charge.double())
     most = torch.zeros(size, device=geometry.device)
     most.scatter_reduce_(0, pixels.pixel, pixels.charge, "amax")
-    first = (pixels.charge == most[pixels.pixel]) & (pixels.charge > 0)
+    first = pixels.charge == most[pixels.pixel]
     event_id = torch.zeros(size, dtype=torch.int64, device=geometry.device)
     event_id.scatter_reduce_(0, pixels.pixel[first], event[first] + 1, "amax")
+    hit = pixels.charge > HIT_THRESHOLD * read_noise[pixels.event]
     particles = particles[found]
-    hit = pixels.charge > HIT_THRESHOLD * read_noise[particles.frame][event]
     total = torch.zeros(len(found), dtype=torch.float64, device=geometry.device)
     events = _describe(particles, geometry[particles.frame])
     events["charge"] = total.index_add(0, event, pixels.charge.double()).float()
