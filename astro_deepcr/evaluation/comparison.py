@@ -239,24 +239,16 @@ def summarize(evaluations, fprs=FALSE_POSITIVE_RATES):
     >>> len(summarize({}))
     0
     """
-    rows = [
-        {"scenario": scenario} | _summary(evaluation, fprs)
-        for scenario, results in evaluations.items()
-        for evaluation in results
-    ]
-    table = Table(rows)
-    for name in table.colnames:
-        column = table[name]
-        if name.startswith("flagged_") and getattr(column, "mask", None) is not None:
-            table[name] = np.ma.filled(np.ma.asarray(column, float), np.nan)
-        elif name.startswith("n_") and getattr(column, "mask", None) is not None:
-            table[name] = np.ma.filled(column, 0)
-        if table[name].dtype.kind == "f":
-            table[name].info.format = ".4g"
+    each = [(scenario, e) for scenario, results in evaluations.items() for e in results]
+    kinds = dict.fromkeys(kind for _, evaluation in each for kind in evaluation.flagged)
+    table = Table([{"scenario": s} | _summary(e, fprs, kinds) for s, e in each])
+    for column in table.itercols():
+        if column.dtype.kind == "f":
+            column.info.format = ".4g"
     return table
 
 
-def _summary(evaluation, fprs):
+def _summary(evaluation, fprs, kinds):
     """Return one row of the table."""
     exact, tolerant = (evaluation.scores.curve(tolerance=t) for t in (0, 1))
     threshold = evaluation.method.threshold
@@ -278,7 +270,8 @@ def _summary(evaluation, fprs):
         "completeness": evaluation.completeness,
         "purity": evaluation.purity,
     }
-    for kind, (flagged, n) in evaluation.flagged.items():
+    for kind in kinds:
+        flagged, n = evaluation.flagged.get(kind, (0, 0))
         row |= {f"flagged_{kind}": flagged / n if n else np.nan, f"n_{kind}": n}
     return row
 
