@@ -1,0 +1,68 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The main job on a simulated frame, for ``deepcr demo``."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from . import conf
+from .core import cosmicray_deepcr, cosmicray_probability
+from .evaluation import plot_cosmicrays
+from .simulate import make_cosmicray_ccd
+from .weights import get_weights
+
+__all__ = ["run_demo"]
+
+
+def run_demo(directory, seed=1):
+    """
+    Simulate a frame, clean it, and write what came out.
+
+    Parameters
+    ----------
+    directory : `~pathlib.Path`
+        Where ``demo_raw.fits``, ``demo_cleaned.fits`` and ``demo.png`` are
+        written; made if need be.
+    seed : int, optional
+        Of the simulation.
+
+    Yields
+    ------
+    line : str
+        What to tell the user.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    ccd, truth = make_cosmicray_ccd(seed=seed)
+    entry = get_weights("auto", meta=ccd.meta)
+    yield f"A simulated {ccd.meta['INSTRUME']} frame of {ccd.meta['EXPTIME']:g} s."
+    with conf.set_temp("weights_dir", _weights_dir()):
+        cleaned = cosmicray_deepcr(ccd, entry)
+        probability = cosmicray_probability(ccd, entry)
+    found = cleaned.mask & ~_mask_of(ccd)
+    hit = truth.cosmic_rays
+    yield (
+        f"{entry.name} flagged {np.count_nonzero(found)} pixels: "
+        f"{np.mean(found[hit]):.1%} of the {np.count_nonzero(hit)} that cosmic rays "
+        f"hit, and {np.mean(found[~truth.touched]):.1e} of the untouched ones."
+    )
+    ccd.write(directory / "demo_raw.fits", overwrite=True)
+    cleaned.write(directory / "demo_cleaned.fits", overwrite=True)
+    figure = plot_cosmicrays(ccd, cleaned, probability)
+    figure.savefig(directory / "demo.png", dpi=120)
+    for name in ("demo_raw.fits", "demo_cleaned.fits", "demo.png"):
+        yield f"  {directory / name}"
+
+
+def _mask_of(ccd):
+    return np.zeros(ccd.shape, bool) if ccd.mask is None else ccd.mask
+
+
+def _weights_dir():
+    """
+    Return where the official weights lie already, if the package deepCR brought them.
+
+    Only until this package bundles weights of its own.
+    """
+    carrier = find_spec("learned_models")
+    return str(Path(carrier.origin).parent / "mask") if carrier else conf.weights_dir

@@ -1,0 +1,205 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frames from FITS files, and cleaned frames back into them."""
+
+import contextlib
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+__all__ = ["read_frame", "write_cleaned"]
+
+# What observatories write in BUNIT and astropy does not understand as it stands.
+_UNIT_NAMES = {
+    "counts": "adu",
+    "count": "adu",
+    "dn": "adu",
+    "adus": "adu",
+    "electrons": "electron",
+    "e-": "electron",
+    "e": "electron",
+    "sec": "s",
+    "second": "s",
+}
+
+
+def read_frame(filename, hdu=None, unit=None):
+    """
+    Read one frame of a FITS file.
+
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    hdu : int or str, optional
+        Number or name of the HDU. By default the first called SCI, or else the
+        first with a two-dimensional image.
+    unit : str or `~astropy.units.Unit`, optional
+        Unit of the values; by default that of the keyword BUNIT.
+
+    Returns
+    -------
+    ccd : `~astropy.nddata.CCDData`
+        With the headers of the primary and the chosen HDU as its meta data.
+    index : int
+        Number of the HDU that was read.
+
+    Raises
+    ------
+    OSError
+        If the file is missing, not FITS, truncated or damaged.
+    ValueError
+        If it has no such HDU or no image, or the unit is not known.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from astro_deepcr.fits_files import read_frame
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     filename = f'{directory}/frame.fits'
+    ...     fits.writeto(filename, np.ones((4, 5)))
+    ...     ccd, index = read_frame(filename, unit='adu')
+    >>> ccd.shape, str(ccd.unit), index
+    ((4, 5), 'adu', 0)
+    """
+    with _open(filename) as hdus:
+        index = _choose_hdu(hdus, hdu, filename)
+        header = hdus[0].header.copy()
+        if index:
+            header.extend(hdus[index].header, strip=True, update=True)
+        data = _read_data(hdus[index], filename)
+    unit = _parse_unit(header.get("BUNIT") if unit is None else unit, filename)
+    return CCDData(data, unit=unit, meta=header), index
+
+
+def write_cleaned(source, target, index, cleaned, crmask, *, overwrite=False):
+    """
+    Write a cleaned frame into a copy of the file that it came from.
+
+    The copy keeps all other HDUs. The mask is appended as an HDU called CRMASK.
+    Nothing is left under the final name unless all was written.
+
+    Parameters
+    ----------
+    source, target : path-like
+        The file that was read, and the one to write.
+    index : int
+        Number of the HDU that was read.
+    cleaned : `~astropy.nddata.CCDData`
+        The cleaned frame, with its header.
+    crmask : `~numpy.ndarray` of bool
+        The cosmic rays.
+    overwrite : bool, optional
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OSError
+        If the target exists, is the source, or cannot be written.
+    """
+    target = Path(target)
+    check_target(source, target, overwrite=overwrite)
+    with (
+        _open(source) as hdus,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".deepcr-") as directory,
+    ):
+        copy = fits.HDUList([hdu.copy() for hdu in hdus])
+        copy[index].data = cleaned.data
+        for card in cleaned.meta.cards:
+            if card.keyword.startswith("CR") and len(card.keyword) > 2:
+                copy[index].header[card.keyword] = (card.value, card.comment)
+        copy[index].header.add_history(str(cleaned.meta["HISTORY"][-1]))
+        copy.append(fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK"))
+        temporary = Path(directory) / target.name
+        copy.writeto(temporary, checksum=True)
+        temporary.replace(target)
+
+
+def check_target(source, target, *, overwrite=False):
+    """Raise OSError unless a target may be written."""
+    source, target = Path(source), Path(target)
+    if target.resolve() == source.resolve():
+        msg = f"{target} is the input itself, which is never changed; choose another."
+        raise OSError(msg)
+    if target.exists() and not overwrite:
+        msg = f"{target} exists already; pass overwrite=True (--overwrite)."
+        raise FileExistsError(msg)
+    if not target.parent.is_dir():
+        msg = f"The directory {target.parent} for the output does not exist."
+        raise FileNotFoundError(msg)
+
+
+@contextlib.contextmanager
+def _open(filename):
+    """Open a FITS file; whatever is wrong with it is one OSError."""
+    if not Path(filename).is_file():
+        msg = f"There is no file {filename}."
+        raise FileNotFoundError(msg)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*truncated.*")
+        try:
+            hdus = fits.open(filename, memmap=False)
+            len(hdus)  # reads all headers
+        except Exception as err:  # astropy raises many kinds for damaged files
+            msg = f"{filename} cannot be read as FITS: {str(err).strip()}"
+            raise OSError(msg) from err
+    with hdus:
+        yield hdus
+
+
+def _read_data(hdu, filename):
+    try:
+        return hdu.data
+    except (TypeError, ValueError, OSError) as err:
+        msg = f"{filename} cannot be read as FITS: {err} Is it truncated?"
+        raise OSError(msg) from err
+
+
+def _is_image(hdu):
+    return hdu.is_image and hdu.header.get("NAXIS") == 2
+
+
+def _choose_hdu(hdus, hdu, filename):
+    names = [str(h.name).strip().upper() for h in hdus]
+    found = ", ".join(
+        f"{i} {name or '(no name)'} {'x'.join(map(str, h.shape)) if h.is_image else ''}"
+        for i, (name, h) in enumerate(zip(names, hdus, strict=True))
+    )
+    wanted = hdu
+    if hdu is None:
+        images = [i for i, h in enumerate(hdus) if _is_image(h)]
+        if not images:
+            msg = f"{filename} has no two-dimensional image; its HDUs are: {found}."
+            raise ValueError(msg)
+        return next((i for i in images if names[i] == "SCI"), images[0])
+    if isinstance(hdu, str) and not hdu.isdigit():
+        hdu = names.index(hdu.upper()) if hdu.upper() in names else -1
+    hdu = int(hdu)
+    if not (0 <= hdu < len(hdus) and _is_image(hdus[hdu])):
+        msg = f"{filename} has no image HDU {wanted!r}; its HDUs are: {found}."
+        raise ValueError(msg)
+    return hdu
+
+
+def _parse_unit(unit, filename):
+    if unit is None or str(unit).strip() == "":
+        msg = (
+            f"{filename} does not say its unit (no BUNIT); pass one, such as "
+            "unit='adu' (--unit adu)."
+        )
+        raise ValueError(msg)
+    if isinstance(unit, u.UnitBase):
+        return unit
+    parts = [part.strip() for part in str(unit).strip().lower().split("/")]
+    known = "/".join(_UNIT_NAMES.get(part, part) for part in parts)
+    for text in (known, str(unit)):
+        with contextlib.suppress(ValueError):
+            return u.Unit(text)
+    msg = f"The unit {unit!r} of {filename} is not known; pass unit='adu' (--unit)."
+    raise ValueError(msg)

@@ -1,0 +1,185 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The command ``deepcr``. Loads what a sub-command needs only when it runs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from . import __version__
+from .exceptions import DeviceError, WeightsError
+
+__all__ = ["main"]
+
+
+def main(arguments=None):
+    """
+    Run the command ``deepcr``.
+
+    Parameters
+    ----------
+    arguments : list of str, optional
+        By default those of the command line.
+
+    Returns
+    -------
+    status : int
+        0 if all went well, 1 after an error, which is printed.
+
+    Examples
+    --------
+    >>> from astro_deepcr.scripts import main
+    >>> main(['weights', 'list', '--task', 'inpaint', '--names'])
+    inpaint-acs-wfc-f606w-2-32
+    inpaint-acs-wfc-f606w-3-32
+    0
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (DeviceError, OSError, TypeError, ValueError, WeightsError) as err:
+        print(f"deepcr: error: {err}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="deepcr",
+        description="Find cosmic rays in CCD frames with deep learning, and replace "
+        "the hit pixels.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_clean(commands)
+    _add_weights(commands)
+    _add_evaluate(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_clean(commands):
+    clean = commands.add_parser("clean", help="clean one frame of a FITS file")
+    clean.set_defaults(run=_clean)
+    clean.add_argument("file", help="FITS file; it is not changed")
+    clean.add_argument("-o", "--output", help="file to write (FILE_cleaned.fits)")
+    clean.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
+    clean.add_argument("--hdu", help="name or number of the HDU (SCI, or the first)")
+    clean.add_argument("--unit", help="unit of the values (that of BUNIT)")
+    clean.add_argument("--weights", help="name, file, or 'auto' (by the header)")
+    clean.add_argument("--threshold", type=float, help="of the probability")
+    clean.add_argument("--fpr", type=float, help="false-positive rate instead")
+    clean.add_argument("--grow", type=float, default=0, help="radius in pixels (0)")
+    clean.add_argument("--inpaint", default="median", help="how to fill, or 'none'")
+    clean.add_argument("--gain", help="electrons per adu, or a header keyword")
+    clean.add_argument("--device", help="'cpu', 'cuda', 'cuda:1', 'mps' (auto)")
+
+
+def _add_weights(commands):
+    weights = commands.add_parser("weights", help="list, fetch or move weights")
+    actions = weights.add_subparsers(required=True, metavar="ACTION")
+    show = actions.add_parser("list", help="show the zoo")
+    show.set_defaults(run=_list_weights)
+    show.add_argument("--task", choices=("mask", "inpaint"))
+    show.add_argument("--names", action="store_true", help="names only")
+    fetch = actions.add_parser("fetch", help="download into astropy's cache")
+    fetch.set_defaults(run=_fetch_weights)
+    fetch.add_argument("names", nargs="*", help="names (all)")
+    export = actions.add_parser("export", help="copy weights files to a directory")
+    export.set_defaults(run=_export_weights)
+    export.add_argument("directory")
+    export.add_argument("names", nargs="*", help="names (all)")
+    take = actions.add_parser("import", help="take exported files into the cache")
+    take.set_defaults(run=_import_weights)
+    take.add_argument("directory")
+
+
+def _add_evaluate(commands):
+    from .evaluation import command
+
+    evaluate = commands.add_parser("evaluate", help="score masks against the truth")
+    command.add_arguments(evaluate)
+    evaluate.set_defaults(run=command.run)
+
+
+def _add_demo(commands):
+    demo = commands.add_parser("demo", help="clean a simulated frame")
+    demo.set_defaults(run=_demo)
+    demo.add_argument("--output-dir", default="deepcr_demo", help="(deepcr_demo)")
+    demo.add_argument("--seed", type=int, default=1, help="of the simulation (1)")
+
+
+def _clean(options):
+    from .core import cosmicray_deepcr
+    from .fits_files import check_target, read_frame, write_cleaned
+
+    source = Path(options.file)
+    stem = source.name.partition(".fit")[0]
+    target = Path(options.output or source.with_name(f"{stem}_cleaned.fits"))
+    check_target(source, target, overwrite=options.overwrite)
+    ccd, index = read_frame(source, options.hdu, options.unit)
+    cleaned = cosmicray_deepcr(
+        ccd,
+        options.weights,
+        threshold=options.threshold,
+        fpr=options.fpr,
+        grow=options.grow,
+        inpaint=None if options.inpaint == "none" else options.inpaint,
+        gain=_number_or_keyword(options.gain),
+        device=options.device,
+        add_keyword=True,
+    )
+    write_cleaned(
+        source, target, index, cleaned, cleaned.mask, overwrite=options.overwrite
+    )
+    meta = cleaned.meta
+    print(
+        f"{target}: {meta['CRNPIX']} pixels ({100 * meta['CRFRAC']:.2f} %) flagged "
+        f"by {meta['CRMODEL']} at {meta['CRTHRESH']:g}, fill: {meta['CRFILL']}"
+    )
+
+
+def _number_or_keyword(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
+
+
+def _list_weights(options):
+    from .weights import get_weights, list_weights
+
+    for name in list_weights(options.task):
+        if options.names:
+            print(name)
+            continue
+        task = "inpaint" if name in list_weights("inpaint") else "mask"
+        entry = get_weights(name, task=task)
+        print(f"{name:28} {task:8} {entry.unit or 'any unit':10} {entry.domain}")
+
+
+def _fetch_weights(options):
+    from .weights import fetch_weights, list_weights
+
+    for name in options.names or list_weights():
+        print(f"{name}: {fetch_weights(name)}")
+
+
+def _export_weights(options):
+    from .weights import export_weights
+
+    for path in export_weights(options.directory, options.names or None):
+        print(path)
+
+
+def _import_weights(options):
+    from .weights import import_weights
+
+    for name in import_weights(options.directory):
+        print(name)
+
+
+def _demo(options):
+    from .demo import run_demo
+
+    for line in run_demo(Path(options.output_dir), options.seed):
+        print(line)
