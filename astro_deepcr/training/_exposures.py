@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, NDData
 from ccdproc import wcs_project
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
@@ -70,7 +70,7 @@ def parse_exposures(ccds, *, gain=None, exposure_time=None, saturation=None):
     exposures : list of `Exposure`
         In the order of ``ccds``.
     """
-    if isinstance(ccds, (str, bytes)) or not np.iterable(ccds):
+    if isinstance(ccds, (str, bytes, NDData)) or not np.iterable(ccds):
         msg = (
             f"ccds is of type {type(ccds).__name__}; a list of at least two exposures "
             "of the same field is needed."

@@ -163,8 +163,7 @@ def _misalignment(exposure, verdict, sources):
         return np.nan
     known = np.isfinite(verdict.reference)
     reference = np.where(known, verdict.reference, np.median(verdict.reference[known]))
-    unfit = verdict.cosmic_rays | verdict.ignore
-    values, _ = exposure.filled(unfit, reference)
+    values, _ = exposure.filled(verdict.cosmic_rays | ~known, reference)
     return float(np.hypot(*measure_shift(reference, values)))
 
 

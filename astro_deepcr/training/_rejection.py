@@ -19,8 +19,6 @@ __all__ = [
     "order_statistics",
 ]
 
-# Variance of the median of n Gaussian values over that of one of them, times n.
-_MEDIAN_VARIANCE = np.pi / 2
 # Noise of rounding to whole electrons: no exposure is assumed to be better.
 _SMALLEST_NOISE = 12**-0.5
 # The lowest of the others replaces their median where that exceeds it by so much.
@@ -39,6 +37,8 @@ _SCATTER_CHANCE = 1e-3
 _FLUX_SMOOTHING = 2
 _FLUX_SNR = 20
 _FLUX_PIXELS = 1000
+# Width in pixels of the average that tells sky from sources.
+_SKY_BOX = 5
 _CROSS = ndimage.generate_binary_structure(2, 1)
 _TOUCHING = ndimage.generate_binary_structure(2, 2)
 
@@ -170,10 +170,9 @@ def judge(values, bad, others, limits, *, clean=False):
     unsure = residual - excused > limits.snr * noise
     unsure |= _touching(found) & (residual > noise)
     unsure |= _touching(below)
-    sky_noise = float(np.median(single[known])) if known.any() else np.nan
-    return Verdict(
-        found, ~known | (unsure & ~found), reference, sky_noise, int(below.sum())
-    )
+    sky_noise = float(np.median(single[known]))
+    ignore = ~known | (unsure & ~found)
+    return Verdict(found, ignore, reference, sky_noise, np.count_nonzero(below))
 
 
 def find_peaks(reference):
@@ -217,15 +216,22 @@ def _noise(residual, reference, count, known, readnoise):
     The noise of the sky is measured, so that a bias level or a subtracted sky does
     no harm; what is brighter than the sky adds its Poisson noise.
     """
-    both = np.sqrt(1 + _MEDIAN_VARIANCE / np.maximum(count, 1))
-    level = np.where(known, reference, np.inf)
-    faint = level <= (np.median(reference[known]) if known.any() else 0)
-    sky_noise = mad_std((residual / both)[faint]) if faint.any() else 0.0
-    sky_noise = max(sky_noise, readnoise, _SMALLEST_NOISE)
-    sky = np.median(reference[faint]) if faint.any() else 0.0
+    both = np.sqrt(1 + _median_variance(np.maximum(count, 1)))
+    sky = np.median(reference[known])
+    # smoothed, as the noise must not decide which pixels are faint
+    level = ndimage.uniform_filter(np.where(known, reference, sky), _SKY_BOX)
+    faint = known & (level <= np.median(level[known]))
+    sky = np.median(reference[faint])
+    sky_noise = max(mad_std((residual / both)[faint]), readnoise, _SMALLEST_NOISE)
     excess = np.where(known, np.maximum(reference - sky, 0), 0)
     single = np.sqrt(sky_noise**2 + excess)
     return single, single * both
+
+
+def _median_variance(n):
+    """Return the variance of the median of n Gaussian values of variance 1."""
+    # pi / (2 n) for large n; the term added makes it good to 3 percent for any
+    return np.pi / 2 / (n + (np.pi / 2 - 1) * np.where(n % 2, 1, 2))
 
 
 def _derivative(reference, noise):

@@ -6,6 +6,8 @@ What several exposures of one field, or several darks, have in common is no
 cosmic ray; what only one of them shows is.
 """
 
+from numbers import Real
+
 import numpy as np
 from astropy.nddata import CCDData, bitmask
 from scipy import ndimage
@@ -133,8 +135,8 @@ def labels_from_exposures(
     >>> exposures = rng.poisson(100., size=(4, 50, 50)).astype(float)
     >>> exposures[2, 10, 20:25] += 500
     >>> labels = labels_from_exposures(exposures)
-    >>> np.argwhere(labels[2].cosmic_rays)
-    array([[10, 20], [10, 21], [10, 22], [10, 23], [10, 24]])
+    >>> labels[2].cosmic_rays[10, 18:27].astype(int)
+    array([0, 0, 1, 1, 1, 1, 1, 0, 0])
     """
     limits = _parse_limits(snr, neighbor_snr, derivative_scale, readnoise)
     exposures = parse_exposures(
@@ -203,7 +205,7 @@ def labels_from_darks(
     (3, array([[30, 30]]))
     """
     limits = _parse_limits(snr, neighbor_snr, 0.0, readnoise)
-    _check_positive(hot_snr=hot_snr)
+    _check_number("hot_snr", hot_snr)
     exposures = parse_exposures(
         ccds, gain=gain, exposure_time=exposure_time, saturation=saturation
     )
@@ -281,28 +283,25 @@ def labels_from_dq(
 
 
 def _parse_limits(snr, neighbor_snr, derivative_scale, readnoise):
-    _check_positive(snr=snr, neighbor_snr=neighbor_snr)
+    _check_number("snr", snr)
+    _check_number("neighbor_snr", neighbor_snr)
+    _check_number("derivative_scale", derivative_scale, zero=True)
+    _check_number("readnoise", readnoise, zero=True)
     if neighbor_snr > snr:
         msg = (
             f"neighbor_snr={neighbor_snr} must not exceed snr={snr}: pixels that touch "
             "a cosmic ray need less evidence, not more."
         )
         raise ValueError(msg)
-    for name, value in {
-        "derivative_scale": derivative_scale,
-        "readnoise": readnoise,
-    }.items():
-        if not (np.isscalar(value) and np.isfinite(value) and value >= 0):
-            msg = f"{name}={value!r} must be a number, 0 or more."
-            raise ValueError(msg)
     return Limits(snr, neighbor_snr, derivative_scale, readnoise)
 
 
-def _check_positive(**values):
-    for name, value in values.items():
-        if not (np.isscalar(value) and np.isfinite(value) and value > 0):
-            msg = f"{name}={value!r} must be a number above 0."
-            raise ValueError(msg)
+def _check_number(name, value, *, zero=False):
+    good = isinstance(value, Real) and np.isfinite(value)
+    if not good or value < 0 or (value == 0 and not zero):
+        limit = "0 or more" if zero else "above 0"
+        msg = f"{name}={value!r} must be a number, {limit}."
+        raise ValueError(msg)
 
 
 def _compare(exposures, align, limits, match_flux=False):
