@@ -27,6 +27,7 @@ from astro_deepcr.simulate import (
     Environment,
     draw_cosmic_rays,
     get_detector,
+    read_stamps,
 )
 
 mpl.use("Agg")
@@ -71,17 +72,6 @@ CASES = (
         frames=64,
     ),
 )
-
-
-def read_stamps(path):
-    """Yield the stamps of a file as 2-D arrays."""
-    with np.load(path) as file:
-        ends = np.cumsum(file["shapes"].astype(int).prod(axis=1))[:-1]
-        parts = np.split(file["flat"], ends)
-        return [
-            part.reshape(shape)
-            for part, shape in zip(parts, file["shapes"], strict=True)
-        ]
 
 
 def simulated_frames(case, seed=1):

@@ -5,6 +5,9 @@ from .._lazy import attach
 
 # name -> the module that defines it; loaded when first used
 _PUBLIC = {
+    "read_stamps": "paste",
+    "paste_cosmic_rays": "paste",
+    "cut_cosmic_rays": "paste",
     "CosmicRays": "cosmic_rays",
     "draw_cosmic_rays": "cosmic_rays",
     "simulate_cosmic_rays": "cosmic_rays",

@@ -12,7 +12,7 @@ __all__ = []
 RADII = (1, 2, 4, 8, 16, 32)
 SIGMAS_PER_RADIUS = 3.6
 LEAST_CHARGE = 1e-3  # electrons of one event in one pixel; less is left out
-BLOOM_PASSES = 40  # at most
+BLOOM_PASSES = 16  # at most
 
 
 @dataclass(frozen=True)

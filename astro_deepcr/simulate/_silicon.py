@@ -24,6 +24,7 @@ DENSITY = 2.33e-4  # g / cm^2 per um
 MIN_IONISING_BETA2 = 0.925
 LANDAU_WIDTH = 0.019
 SOFT_LOSS = 0.219
+DENSITY_EFFECT = 0.53  # makes the Bethe loss at the split energy SOFT_LOSS
 # binding of the atomic electrons broadens the loss beyond Landau's law
 SOFT_VARIANCE = 0.04
 
@@ -39,17 +40,11 @@ def momentum2(energy_mev, mass_mev):
     return gamma**2 - 1
 
 
-def relative_ionisation(bg2):
-    """Mean loss over that of a minimum-ionising particle, without its slow rise."""
-    reference = MIN_IONISING_BETA2 / (1 - MIN_IONISING_BETA2)
-    value = _bethe(bg2) / _bethe(torch.full_like(bg2, reference))
-    return value.clamp(1.0, 100.0)
-
-
-def _bethe(bg2):
+def _soft_loss(width, bg2, split):
+    """Mean loss per um in collisions below a split energy (restricted Bethe loss)."""
     beta2 = bg2 / (1 + bg2)
-    logarithm = torch.log(2 * ELECTRON_MASS * bg2 / MEAN_EXCITATION)
-    return (logarithm - beta2).clamp(min=0.5) / beta2
+    logarithm = torch.log(2 * ELECTRON_MASS * bg2 * split / MEAN_EXCITATION**2)
+    return width * (logarithm - (1 + DENSITY_EFFECT) * beta2).clamp(min=1.0)
 
 
 def collisions(charge_number, bg2):
@@ -65,13 +60,14 @@ def collisions(charge_number, bg2):
     lowest, highest : `torch.Tensor`
         Energies of the hard collisions.
     """
+    # the density effect cancels nearly all of the rise beyond minimum ionisation
+    bg2 = bg2.clamp(max=MIN_IONISING_BETA2 / (1 - MIN_IONISING_BETA2))
     beta2 = bg2 / (1 + bg2)
     width = charge_number**2 * MIN_IONISING_BETA2 / beta2
     highest = (2 * ELECTRON_MASS * bg2).clamp(max=LARGEST_TRANSFER)
     lowest = (SPLIT_ENERGY * width).clamp(max=LARGEST_SPLIT).minimum(highest / 4)
     xi = LANDAU_WIDTH * width
-    mean = charge_number**2 * SOFT_LOSS * relative_ionisation(bg2)
-    mean = (mean + xi * torch.log(lowest / SPLIT_ENERGY)).clamp(min=0.1 * mean)
+    mean = _soft_loss(xi, bg2, lowest)
     variance = SOFT_VARIANCE * width + xi * lowest
     return mean, variance, xi * (1 / lowest - 1 / highest), lowest, highest
 

@@ -80,6 +80,12 @@ def draw_cosmic_rays(
     cosmic_rays : CosmicRays
         Charge, event of each pixel, and table of events.
 
+    Raises
+    ------
+    ValueError
+        If the shape is impossible, the lists differ in length, or a time or factor
+        is negative or not finite.
+
     Examples
     --------
     >>> import torch
@@ -91,7 +97,8 @@ def draw_cosmic_rays(
     >>> batch.charge.shape
     torch.Size([2, 64, 64])
     """
-    device = torch.device(device)
+    _check_batch(detectors, environments, exposure_times, rate_factors)
+    shape, device = _check_shape(shape), torch.device(device)
     geometry = torch.tensor(
         [detector._geometry for detector in detectors],
         dtype=torch.float32,
@@ -259,6 +266,26 @@ def _check_shape(shape):
         msg = f"shape={shape!r} must be two positive whole numbers: rows and columns."
         raise ValueError(msg)
     return rows, columns
+
+
+def _check_batch(detectors, environments, exposure_times, rate_factors):
+    if not detectors or len(detectors) != len(environments):
+        msg = (
+            f"{len(detectors)} detectors and {len(environments)} environments were "
+            "given; give one of each per frame."
+        )
+        raise ValueError(msg)
+    for name, values in (
+        ("exposure_times", exposure_times),
+        ("rate_factors", rate_factors),
+    ):
+        values = np.asarray(values, dtype=float)
+        if values.ndim and values.shape != (len(detectors),):
+            msg = f"{name} has shape {values.shape} for {len(detectors)} frames."
+            raise ValueError(msg)
+        if not np.all((values >= 0) & np.isfinite(values)):
+            msg = f"{name}={values} must be finite and 0 or more."
+            raise ValueError(msg)
 
 
 def _check_time(exposure_time):
