@@ -118,7 +118,7 @@ def measure(frames, labels):
         (SUBPIXEL, "register", 1.6, 0.1),
         (SUBPIXEL, SUBPIXEL, 1.2, 0.15),
         (SUBPIXEL, SUBPIXEL, 0.9, 0.25),
-        (SUBPIXEL, "wcs", 1.6, 0.1),
+        (SUBPIXEL[:3], "wcs", 1.6, 0.1),
         (SUBPIXEL[:2], SUBPIXEL[:2], 1.6, 0.15),
     ],
 )
@@ -250,10 +250,10 @@ def test_pixels_outside_the_others_are_ignored():
 
 
 def test_exposures_of_different_shapes_by_wcs():
-    frames = simulate(INTEGER)
+    frames = simulate(INTEGER[:3])
     ccds = [
         CCDData(frame.data, unit="electron", wcs=wcs_at(offset))
-        for frame, offset in zip(frames, INTEGER, strict=True)
+        for frame, offset in zip(frames, INTEGER, strict=False)
     ]
     ccds[2] = ccds[2][20:150, 10:190]
     labels = labels_from_exposures(ccds, align="wcs")
@@ -498,11 +498,11 @@ def test_bad_dq(dq, keywords, error, match):
 @pytest.mark.skipif(not STIS.is_dir(), reason="the shared real data are not here")
 def test_real_stis_exposures_off_target():
     ccds, masks = [], []
-    for path in sorted(STIS.glob("*.fits")):
+    for path in sorted(STIS.glob("*.fits"))[:6]:
         with fits.open(path) as hdus:
-            data = hdus["SCI"].data[:400].astype(np.float32)
+            data = hdus["SCI"].data[:300].astype(np.float32)
             ccds.append(CCDData(data, unit="adu", meta=hdus[0].header))
-            masks.append(hdus["MASK"].data[:400])
+            masks.append(hdus["MASK"].data[:300])
     for label, mask in zip(labels_from_exposures(ccds), masks, strict=True):
         # of static hot pixels, hundreds per frame are cosmic rays in MASK
         use = ((mask & (MASK_BITS.IGNORE | MASK_BITS.HOT)) == 0) & ~label.ignore

@@ -221,14 +221,16 @@ class _Projection:
     exposures: list
 
     def __call__(self, values, bad, source, target, order):
-        frame = CCDData(
-            values, mask=bad, unit="electron", wcs=self.exposures[source].ccd.wcs
-        )
+        moved = self._project(values, source, target, _WCS_ORDERS[order])
+        # always linear: of a mask, splines would leave ripples everywhere
+        weight = self._project(bad.astype(np.float32), source, target, _WCS_ORDERS[1])
+        return np.where(weight <= _BAD_WEIGHT, moved, np.nan)
+
+    def _project(self, values, source, target, order):
+        frame = CCDData(values, unit="electron", wcs=self.exposures[source].ccd.wcs)
         target = self.exposures[target]
-        moved = wcs_project(
-            frame, target.ccd.wcs, target.values.shape, _WCS_ORDERS[order]
-        )
-        return np.where(moved.mask, np.nan, moved.data).astype(np.float32)
+        moved = wcs_project(frame, target.ccd.wcs, target.values.shape, order)
+        return moved.data.astype(np.float32)
 
 
 def _register(exposures):

@@ -120,7 +120,7 @@ def label_exposure(number, exposure, verdict, hot=None, *, expect_false=True):
         With a warning if they look doubtful.
     """
     found, ignore = verdict.cosmic_rays, verdict.ignore
-    n_found = np.count_nonzero(found)
+    n_found = int(found.sum())
     sources = _bright_sources(verdict)
     quality = measure_fractions(found, ignore)
     quality["false_fraction"] = (
@@ -135,9 +135,9 @@ def label_exposure(number, exposure, verdict, hot=None, *, expect_false=True):
 
 def measure_fractions(found, ignore):
     """Return how much of an exposure is labelled, and how much ignored."""
-    known = np.count_nonzero(~ignore)
+    known = int((~ignore).sum())
     return {
-        "cosmic_ray_fraction": np.count_nonzero(found) / max(known, 1),
+        "cosmic_ray_fraction": int(found.sum()) / max(known, 1),
         "ignored_fraction": 1 - known / ignore.size,
     }
 

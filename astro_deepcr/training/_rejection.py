@@ -172,7 +172,7 @@ def judge(values, bad, others, limits, *, clean=False):
     unsure |= _touching(below)
     sky_noise = float(np.median(single[known]))
     ignore = ~known | (unsure & ~found)
-    return Verdict(found, ignore, reference, sky_noise, np.count_nonzero(below))
+    return Verdict(found, ignore, reference, sky_noise, int(below.sum()))
 
 
 def find_peaks(reference):
