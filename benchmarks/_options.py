@@ -26,6 +26,7 @@ def start(parser):
     if args.weights_dir:
         astro_deepcr.conf.weights_dir = args.weights_dir
     astro_deepcr.conf.num_threads = args.threads
+    args.progress = lambda line: print(line, file=sys.stderr)
     versions = (f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     print(datetime.datetime.now(datetime.UTC).date(), platform.machine())
     print(", ".join(versions))

@@ -66,7 +66,8 @@ def main():
         "STIS, hot pixels ignored": stis_frames(paths, hot_counts=False),
     }
     methods = [scored_once(name) for name in args.methods]
-    print_table(compare(scenarios, methods, figures=args.figures))
+    table = compare(scenarios, methods, figures=args.figures, progress=args.progress)
+    print_table(table)
 
 
 if __name__ == "__main__":
