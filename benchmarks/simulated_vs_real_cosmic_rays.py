@@ -150,9 +150,9 @@ def gallery(events, cell, columns, rows, rng):
 
 def galleries(real, simulated, case, path):
     """Write a gallery in a linear and a logarithmic stretch, real on the left."""
-    large = np.quantile([max(event.shape) for event in real], 0.97)
+    large = np.quantile([max(event.shape) for event in real], 0.9)
     cell = int(large) + 3
-    shape = {"cell": cell, "columns": 700 // cell // 2, "rows": 500 // cell // 2}
+    shape = {"cell": cell, "columns": 210 // cell, "rows": 150 // cell}
     sides = [
         gallery(events, **shape, rng=np.random.default_rng(5))
         for events in (real, simulated)
