@@ -4,11 +4,11 @@ deepCR's ACS/WFC weights against L.A.Cosmic, on simulated ACS/WFC frames.
 
     python benchmarks/accuracy_acs.py [--weights-dir DIR] [--figures DIR]
 
-The comparison of Zhang & Bloom (2020, doi:10.3847/1538-4357/ab3fa6, their figure 3 and
-table 2), on simulations instead of labels from repeat exposures: an extragalactic field,
-a globular cluster, and a resolved galaxy, each by itself; low Earth orbit, exposures of
-400 to 1200 s, F606W-like sky. L.A.Cosmic is astroscrappy at 16 values of sigclip, with
-its default settings and with sepmed=False, objlim=5.
+The comparison of Zhang & Bloom (2020, doi:10.3847/1538-4357/ab3fa6), on simulations
+instead of labels from repeat exposures: an extragalactic field, a globular cluster, and
+a resolved galaxy, each by itself; low Earth orbit, exposures of 400 to 1200 s, sky as
+in F606W. L.A.Cosmic is astroscrappy at 16 values of sigclip, with its default settings
+and with sepmed=False, objlim=5.
 """
 
 import argparse

@@ -14,10 +14,7 @@ from astropy.nddata import CCDData
 from ..units import scale_to_weights
 from ._checks import as_ignore, as_mask
 
-__all__ = ["MASK_BITS", "LabelledFrame", "find_fits", "read_frame"]
-
-#: Bits of a MASK extension: hit by a cosmic ray, does not count, static hot pixel.
-MASK_BITS = {"cosmic_ray": 1, "ignore": 2, "hot": 4}
+__all__ = ["LabelledFrame", "find_fits", "read_frame"]
 
 # BUNIT as observatories write it, which is not always as astropy reads it.
 _UNIT_SPELLINGS = {
@@ -170,7 +167,7 @@ def read_frame(
 
     The image is the extension ``SCI`` (or the first one that holds an image). The
     truth is, with ``dq_bits``, the data-quality plane ``DQ``; otherwise the
-    extension ``MASK``, whose bits are in `MASK_BITS`.
+    extension ``MASK``, whose bits are in `astro_deepcr.training.MASK_BITS`.
 
     Parameters
     ----------
@@ -231,6 +228,8 @@ def read_frame(
 
 def _read_truth(hdus, dq_bits, ignore_bits, path):
     """Return truth, ignore mask and hot pixels (or None)."""
+    from ..training import MASK_BITS
+
     plane = _extension(hdus, "MASK" if dq_bits is None else "DQ")
     if plane is None:
         wanted = "MASK extension" if dq_bits is None else "DQ extension"
@@ -241,9 +240,8 @@ def _read_truth(hdus, dq_bits, ignore_bits, path):
         raise ValueError(msg)
     values = np.asarray(plane.data).astype(np.int64)
     if dq_bits is None:
-        bits = MASK_BITS
-        hot = values & bits["hot"] > 0
-        return values & bits["cosmic_ray"] > 0, values & bits["ignore"] > 0, hot
+        bits = (MASK_BITS.COSMIC_RAY, MASK_BITS.IGNORE, MASK_BITS.HOT)
+        return tuple(values & bit > 0 for bit in bits)
     truth = values & dq_bits > 0
     others = ~dq_bits if ignore_bits is None else ignore_bits
     return truth, (values & others != 0) & ~truth, None
