@@ -134,7 +134,8 @@ def test_simulated_truth_is_recovered(offsets, align, fwhm, most_lost):
     assert total["right"] / (total["right"] + total["wrong"]) >= 0.97
     assert total["hidden"] / (total["hit"] + total["hidden"]) < 0.12
     assert total["cores"] > 200
-    assert total["eaten"] <= 1e-3 * total["cores"]
+    # 0.1 percent over all cases; one core beside a cosmic ray may happen in one
+    assert total["eaten"] <= max(1, 1e-3 * total["cores"])
     assert total["lost"] / total["cores"] < most_lost
 
 
