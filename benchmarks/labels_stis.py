@@ -106,6 +106,11 @@ def main():
     report("All exposures, off target", paths, masks, every, ~target)
     report("CR-split pairs, on target", paths, masks, pairs, target)
     report("All exposures, everywhere", paths, masks, every, target | ~target)
+    hot = target & ((masks[0] & MASK_BITS.HOT) > 0)
+    often = sum((mask[hot] & MASK_BITS.COSMIC_RAY) > 0 for mask in masks)
+    share = np.mean(often >= len(masks) - 1)
+    print(f"\nMASK calls {share:.3f} of the target's hot pixels cosmic rays in all")
+    print("exposures but at most one.")
     if args.figure:
         plot(paths[4], ccds[4], masks[4], (every[4], pairs[4]), args.figure)
 
