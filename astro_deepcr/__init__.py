@@ -79,4 +79,4 @@ class Conf(_config.ConfigNamespace):
 
 conf = Conf()
 
-__getattr__, __dir__ = _attach(__name__, _PUBLIC)
+__getattr__, __dir__ = _attach(__name__, _PUBLIC, __all__)

@@ -6,7 +6,7 @@ from importlib import import_module
 __all__ = []
 
 
-def attach(package, public):
+def attach(package, public, others=()):
     """
     Make the ``__getattr__`` and ``__dir__`` of a package with lazy names.
 
@@ -16,6 +16,8 @@ def attach(package, public):
         The package's ``__name__``.
     public : dict
         Public name -> name of the module below ``package`` that defines it.
+    others : list of str, optional
+        Public names that the package defines itself.
 
     Returns
     -------
@@ -30,6 +32,6 @@ def attach(package, public):
         raise AttributeError(msg)
 
     def dir_():
-        return sorted(public)
+        return sorted({*public, *others})
 
     return getattr_, dir_

@@ -93,7 +93,7 @@ def parse_image(image, background=None):
     bad = ~np.isfinite(np.asarray(data))
     if mask is not None and mask is not np.ma.nomask:
         bad |= parse_mask(mask, data.shape, "the image's own mask")
-    _check_values(data, bad)
+    _check_values(values, data, bad)
     background = _parse_background(background, data.shape, unit)
     values -= background
     return PixelData(values, background, np.asarray(data), bad, unit, meta, image)
@@ -230,15 +230,15 @@ def _check_data(data):
         raise ValueError(msg)
 
 
-def _check_values(data, bad):
+def _check_values(values, data, bad):
     if bad.all():
         msg = (
             f"All {bad.size} pixels of the image are masked or not finite; at least "
             "one usable pixel is needed. Check the image and its mask."
         )
         raise ValueError(msg)
-    largest = np.abs(data, where=~bad, out=np.zeros(data.shape, data.dtype)).max()
-    if largest > _LARGEST_VALUE:
+    if np.max(np.abs(values), where=~bad, initial=0) > _LARGEST_VALUE:
+        largest = np.max(np.abs(data), where=~bad, initial=0)
         msg = (
             f"The image holds values up to {largest:.3g}; networks compute in "
             f"float32 and take up to {_LARGEST_VALUE:.0e}. Mask these pixels or use "

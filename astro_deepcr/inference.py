@@ -105,7 +105,7 @@ def _load_network(weights, device, dtype):
         msg = (
             f"The tensors of the weights {weights.name!r} do not fit the "
             f"architecture {weights.architecture!r} with {weights.arguments}: "
-            f"{str(err).splitlines()[0]}"
+            f"{str(err).partition(chr(10))[0]}"
         )
         raise WeightsError(msg) from err
     network = network.eval().requires_grad_(False)

@@ -164,8 +164,8 @@ def _read_official(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as err:
         msg = (
-            f"{path} cannot be read as a file of tensors: {str(err).splitlines()[0]} "
-            "Fetch or copy it again."
+            f"{path} cannot be read as a file of tensors ({type(err).__name__}: "
+            f"{str(err).partition(chr(10))[0]}). Fetch or copy it again."
         )
         raise WeightsError(msg) from err
     try:

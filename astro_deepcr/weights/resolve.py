@@ -1,9 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From an entry to a local file whose checksum was verified."""
 
+import warnings
 from pathlib import Path
 
 from astropy.utils.data import (
+    CacheMissingWarning,
     clear_download_cache,
     download_file,
     import_file_to_cache,
@@ -43,7 +45,7 @@ def resolve(weights):
         path = Path(conf.weights_dir).expanduser() / weights.filename
         if path.is_file():
             return _verified(path, weights)
-    if is_url_in_cache(weights.url):
+    if _is_cached(weights.url):
         return _verified(_from_cache(weights, [weights.url]), weights, cached=True)
     return _download(weights)
 
@@ -91,6 +93,13 @@ def _verified(path, weights, *, cached=False):
         f"{found[:12]}..., expected {weights.sha256[:12]}... {remedy}"
     )
     raise WeightsError(msg)
+
+
+def _is_cached(url):
+    with warnings.catch_warnings():
+        # A cache that does not exist yet holds nothing: no reason to worry users.
+        warnings.simplefilter("ignore", CacheMissingWarning)
+        return is_url_in_cache(url)
 
 
 def _from_cache(weights, sources):

@@ -1,0 +1,158 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Whatever is wrong with the input of the public functions is one clear error."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData, NDData
+
+from astro_deepcr import cosmicray_deepcr, cosmicray_probability, inpaint_cosmicrays
+from astro_deepcr.exceptions import DeviceError, WeightsError
+
+GOOD = np.full((20, 20), 100.0)
+
+
+@pytest.fixture(params=["clean", "probability", "inpaint"])
+def call(request):
+    """Return one of the public functions, as a function of the image alone."""
+    return {
+        "clean": cosmicray_deepcr,
+        "probability": cosmicray_probability,
+        "inpaint": lambda image: inpaint_cosmicrays(image, np.zeros((20, 20), bool)),
+    }[request.param]
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "match"),
+    [
+        ([[1.0, 2.0]], TypeError, r"type list.*numpy\.asarray"),
+        (None, TypeError, "type NoneType"),
+        ("frame.fits", TypeError, r"CCDData\.read"),
+        (fits.PrimaryHDU(GOOD), TypeError, r"CCDData\(hdu\.data"),
+        (GOOD.astype(complex), TypeError, "complex128 values"),
+        (GOOD.astype(object), TypeError, "object values"),
+        (GOOD > 0, TypeError, "bool values"),
+        (GOOD.astype(str), TypeError, "values; integers or real"),
+        (np.ones(5), ValueError, r"1 dimensions.*2 are needed"),
+        (np.ones((2, 5, 5)), ValueError, r"3 dimensions.*planes of a cube"),
+        (CCDData(np.ones((2, 5, 5)), unit="adu"), ValueError, "3 dimensions"),
+        (np.ones((0, 5)), ValueError, r"empty \(shape \(0, 5\)\)"),
+        (np.full((4, 4), np.nan), ValueError, "All 16 pixels"),
+        (np.full((4, 4), np.inf), ValueError, "All 16 pixels"),
+        (np.ma.MaskedArray(GOOD, True), ValueError, "All 400 pixels"),
+        (np.where(GOOD, 1e300, 0), ValueError, r"up to 1e\+300.*float32"),
+        (np.full((4, 4), -1e25), ValueError, r"up to 1e\+25"),
+    ],
+)
+def test_image(call, image, error, match):
+    with pytest.raises(error, match=match):
+        call(image)
+
+
+def test_mask_of_another_shape(call):
+    ccd = NDData(GOOD, mask=np.zeros((3, 3), bool), unit="electron")
+    with pytest.raises(ValueError, match=r"\(3, 3\), but the image has .*\(20, 20\)"):
+        call(ccd)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"threshold": 1.5}, ValueError, r"threshold=1\.5 must be between 0 and 1"),
+        ({"threshold": np.nan}, ValueError, "threshold=nan"),
+        ({"threshold": "high"}, TypeError, "'high' must be one number"),
+        ({"threshold": 0.5, "fpr": 1e-3}, ValueError, "exclude each other"),
+        ({"fpr": 0.9}, ValueError, r"fpr=0\.9"),
+        ({"weights": "deepcr-example", "fpr": 0.01}, ValueError, "pass threshold="),
+        ({"neighbor_threshold": 0.7}, ValueError, r"between 0 and 0\.5"),
+        ({"grow": -1}, ValueError, "grow=-1 must be between"),
+        ({"grow": [1, 2]}, TypeError, "one number"),
+        ({"max_fraction": 2}, ValueError, "max_fraction=2"),
+        (
+            {"protect": np.zeros((3, 3), bool)},
+            ValueError,
+            r"protect has shape \(3, 3\)",
+        ),
+        ({"protect": GOOD}, TypeError, "protect holds float64"),
+        ({"inpaint": "magic"}, ValueError, "inpaint='magic' is not known; choose"),
+        ({"inpaint": 7}, ValueError, "inpaint=7 is not known"),
+        ({"inpaint": "acs-wfc"}, ValueError, "inpaint='acs-wfc'"),
+        ({"weights": "inpaint-acs-wfc-f606w-2-32"}, ValueError, "for the task 'inpa"),
+        ({"weights": "nonsense"}, ValueError, "no weights called 'nonsense'; choose"),
+        ({"weights": 3}, TypeError, "weights=3 must be a name"),
+        ({"weights": "absent.pth"}, WeightsError, r"no weights file absent\.pth"),
+        ({"device": "abacus"}, DeviceError, "'abacus' is not known; choose"),
+        ({"device": "cuda:99"}, DeviceError, r"'cuda:99' was asked for.*device='auto'"),
+        ({"flag_bit": 4096}, TypeError, "needs a CCDData"),
+        ({"background": np.zeros(3)}, ValueError, r"background has shape \(3,\)"),
+        ({"background": 3 * u.Jy}, ValueError, "background is in Jy"),
+        ({"background": np.nan}, ValueError, "background has values that are not"),
+        ({"exposure_time": 10}, ValueError, "image has no unit"),
+        ({"gain": -1}, ValueError, r"gain=-1 must be one positive number"),
+        ({"gain": 2 * u.s}, ValueError, "gain=2"),
+        ({"readnoise": -4}, ValueError, "readnoise=-4"),
+        ({"add_keyword": 5.5}, TypeError, r"add_keyword=5\.5"),
+    ],
+)
+def test_arguments(arguments, error, match):
+    image = CCDData(GOOD, unit="electron") if "add_keyword" in arguments else GOOD
+    with pytest.raises(error, match=match):
+        cosmicray_deepcr(image, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("flag_bit", "error", "match"),
+    [
+        (12, ValueError, "power of two such as 4096"),
+        (0, ValueError, "power of two"),
+        (-8, ValueError, "power of two"),
+        (2**64, ValueError, "power of two"),
+        (True, ValueError, "power of two"),
+        (4.0, TypeError, "integer or a name"),
+        ("spitzer", ValueError, "choose one of banzai, hst"),
+    ],
+)
+def test_flag_bit(ccd, flag_bit, error, match):
+    with pytest.raises(error, match=match):
+        cosmicray_deepcr(ccd, flag_bit=flag_bit)
+
+
+@pytest.mark.parametrize(
+    ("unit", "arguments", "match"),
+    [
+        ("adu", {}, r"in adu and the weights want electron.*gain.*Pass gain="),
+        ("electron / s", {}, r"EXPTIME.*Pass exposure_time="),
+        ("Jy", {}, "in Jy, the weights want electron"),
+        ("adu", {"gain": "NOGAIN"}, "header has no such keyword"),
+        ("adu", {"gain": 1 * u.adu / u.electron}, r"gain=1.* positive .* electron"),
+        ("electron / s", {"exposure_time": 0}, "exposure_time=0 must be one positive"),
+        ("electron / s", {"exposure_time": 5 * u.m}, r"exposure_time=5.* m must be"),
+    ],
+)
+def test_units(unit, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        cosmicray_deepcr(CCDData(GOOD, unit=unit), **arguments)
+
+
+class TestInpaint:
+    def test_mask(self):
+        with pytest.raises(ValueError, match=r"mask has shape \(2, 2\)"):
+            inpaint_cosmicrays(GOOD, np.zeros((2, 2), bool))
+        with pytest.raises(TypeError, match="mask holds float64"):
+            inpaint_cosmicrays(GOOD, GOOD)
+
+    def test_nothing_left(self):
+        for method in ("median", "biharmonic", "network"):
+            with pytest.raises(ValueError, match="No good pixel is left"):
+                inpaint_cosmicrays(GOOD, np.ones(GOOD.shape, bool), method)
+
+    def test_method(self):
+        with pytest.raises(ValueError, match="would replace nothing"):
+            inpaint_cosmicrays(GOOD, GOOD < 0, None)
+
+    def test_nan_under_the_mask_is_filled(self):
+        image = GOOD.copy()
+        image[3, 3] = np.nan
+        filled = inpaint_cosmicrays(image, np.isnan(image))
+        assert filled[3, 3] == 100

@@ -1,0 +1,348 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The public functions: what goes in, what comes out."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    NDData,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
+from astropy.utils.masked import Masked
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from astro_deepcr import (
+    conf,
+    cosmicray_deepcr,
+    cosmicray_probability,
+    inpaint_cosmicrays,
+)
+from astro_deepcr.exceptions import TooManyCosmicRaysWarning, WeightsMismatchWarning
+
+from .conftest import draw_frame
+
+
+def test_finds_tracks(frame):
+    image, truth = frame
+    cleaned, crmask = cosmicray_deepcr(image)
+    assert crmask.dtype == bool
+    assert np.mean(crmask[truth]) > 0.95
+    assert np.mean(crmask[~truth]) < 0.01
+    assert abs(np.median(cleaned[truth]) - 100) < 10
+
+
+@pytest.mark.parametrize("inpaint", ["median", "mean", "idw", "biharmonic", "network"])
+def test_only_flagged_pixels_change(frame, inpaint):
+    image, _ = frame
+    before = image.copy()
+    cleaned, crmask = cosmicray_deepcr(image, inpaint=inpaint)
+    assert np.array_equal(cleaned[~crmask], before[~crmask])
+    assert np.all(cleaned[crmask] < before[crmask])
+    assert np.array_equal(image, before)
+
+
+def test_inpaint_none_leaves_data(ccd):
+    cleaned = cosmicray_deepcr(ccd, inpaint=None)
+    assert np.array_equal(cleaned.data, ccd.data)
+    assert cleaned.mask.sum() > 1
+    assert cleaned.meta["CRFILL"] == "None"
+
+
+def test_ccddata_round_trip(ccd):
+    before = copy.deepcopy(ccd)
+    cleaned = cosmicray_deepcr(ccd)
+    assert type(cleaned) is CCDData
+    assert cleaned.unit == u.electron
+    assert cleaned.mask[50, 40]
+    for name in ("data", "mask"):
+        assert np.array_equal(getattr(ccd, name), getattr(before, name))
+    assert np.array_equal(ccd.uncertainty.array, before.uncertainty.array)
+    assert dict(ccd.meta) == dict(before.meta)
+    assert not np.shares_memory(cleaned.data, ccd.data)
+    assert not np.shares_memory(cleaned.mask, ccd.mask)
+    assert not np.shares_memory(cleaned.uncertainty.array, ccd.uncertainty.array)
+
+
+def test_kinds_agree(frame):
+    image, _ = frame
+    reference, crmask = cosmicray_deepcr(image)
+    quantity, crmask_q = cosmicray_deepcr(image * u.electron)
+    assert quantity.unit == u.electron
+    assert np.array_equal(quantity.value, reference)
+    assert np.array_equal(crmask_q, crmask)
+
+    holes = np.zeros(image.shape, bool)
+    holes[5, 5] = True
+    masked, _ = cosmicray_deepcr(np.ma.MaskedArray(image, holes))
+    assert isinstance(masked, np.ma.MaskedArray)
+    assert masked.mask[5, 5]
+    astropy_masked, _ = cosmicray_deepcr(Masked(image, holes))
+    assert isinstance(astropy_masked, Masked)
+    assert astropy_masked.mask[5, 5]
+
+    nddata = cosmicray_deepcr(NDData(image, unit="electron"))
+    assert type(nddata) is NDData
+    assert np.array_equal(nddata.data, reference)
+    assert np.array_equal(nddata.mask, crmask)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [
+        (">f4", "f4"),
+        ("<f8", "f8"),
+        (">i2", "f4"),
+        ("u2", "f4"),
+        (">i4", "f8"),
+        ("f2", "f4"),
+        ("u1", "f4"),
+    ],
+)
+def test_dtypes(frame, dtype, expected):
+    image, _ = frame
+    image = np.clip(np.round(image), 0, 250 if dtype == "u1" else 60000).astype(dtype)
+    cleaned, crmask = cosmicray_deepcr(image, inpaint="mean")
+    assert cleaned.dtype == np.dtype(expected)
+    assert cleaned.dtype.isnative
+    assert np.array_equal(cleaned[~crmask], image[~crmask])
+
+
+class TestMasks:
+    def test_masked_and_nan_never_flagged(self, frame):
+        image, truth = frame
+        rows, columns = np.nonzero(truth)
+        image[rows[0], columns[0]] = np.nan
+        mask = np.zeros(image.shape, bool)
+        mask[rows[-1], columns[-1]] = True
+        ccd = CCDData(image, unit="electron", mask=mask)
+        cleaned = cosmicray_deepcr(ccd, grow=3, neighbor_threshold=0.1)
+        assert np.isnan(cleaned.data[rows[0], columns[0]])
+        assert not cleaned.mask[rows[0], columns[0]]
+        assert cleaned.data[rows[-1], columns[-1]] == image[rows[-1], columns[-1]]
+        probability = cosmicray_probability(ccd)
+        assert probability[rows[0], columns[0]] == 0
+        assert probability[rows[-1], columns[-1]] == 0
+
+    def test_one_nan_harms_nobody(self, frame):
+        image, _ = frame
+        _, reference = cosmicray_deepcr(image)
+        holed = image.copy()
+        holed[60, 60] = np.nan
+        _, crmask = cosmicray_deepcr(holed)
+        assert np.count_nonzero(crmask != reference) <= 2
+
+    def test_protect(self, frame):
+        image, truth = frame
+        cleaned, crmask = cosmicray_deepcr(image, protect=truth, grow=2)
+        assert not crmask[truth].any()
+        assert np.array_equal(cleaned[truth], image[truth])
+
+    def test_grow_and_neighbors_only_add(self, frame):
+        image, _ = frame
+        _, plain = cosmicray_deepcr(image)
+        _, wide = cosmicray_deepcr(image, neighbor_threshold=0.05)
+        _, grown = cosmicray_deepcr(image, grow=1)
+        assert np.all(wide >= plain)
+        assert np.all(grown >= plain)
+        assert grown.sum() > wide.sum() >= plain.sum()
+
+    def test_update_mask_false(self, ccd):
+        cleaned = cosmicray_deepcr(ccd, update_mask=False, flag_bit="hst")
+        assert np.array_equal(cleaned.mask, ccd.mask)
+        flagged = (cleaned.flags & 4096) != 0
+        assert np.array_equal(flagged, cosmicray_deepcr(ccd).mask & ~ccd.mask)
+
+    def test_flag_bit_keeps_other_bits(self, ccd):
+        ccd.flags = np.full(ccd.shape, 3, np.uint8)
+        cleaned = cosmicray_deepcr(ccd, flag_bit=8192)
+        assert np.all(cleaned.flags & 3 == 3)
+        assert cleaned.flags.max() == 8195
+        assert ccd.flags.dtype == np.uint8
+        assert ccd.flags.max() == 3
+
+    def test_too_many(self, frame):
+        image, _ = frame
+        with pytest.warns(TooManyCosmicRaysWarning, match="max_fraction=0.001"):
+            cosmicray_deepcr(image, max_fraction=0.001)
+
+
+class TestUnits:
+    @pytest.fixture
+    def reference(self, frame):
+        return cosmicray_deepcr(frame[0] * u.electron)[1]
+
+    @pytest.mark.parametrize(
+        ("unit", "factor", "arguments"),
+        [
+            ("adu", 2.0, {"gain": 2.0}),
+            ("adu", 2.0, {"gain": 2.0 * u.electron / u.adu}),
+            ("adu", 2.0, {"gain": "GAIN"}),
+            ("adu", 2.0, {}),
+            ("DN", 2.0, {"gain": 2.0}),
+            ("electron / s", 500.0, {"exposure_time": 500.0}),
+            ("electron / s", 500.0, {"exposure_time": 500 / 60 * u.min}),
+            ("electron / s", 500.0, {}),
+            ("adu / s", 1000.0, {"gain": 2.0, "exposure_time": 500.0}),
+            ("kelectron", 1000.0, {}),
+        ],
+    )
+    def test_same_mask_in_any_unit(self, frame, reference, unit, factor, arguments):
+        u.add_enabled_units([u.def_unit("kelectron", 1000 * u.electron)])
+        meta = {"EXPTIME": 500.0, "GAIN": 2.0}
+        ccd = CCDData(frame[0] / np.float32(factor), unit=unit, meta=meta)
+        cleaned = cosmicray_deepcr(ccd, **arguments)
+        assert cleaned.unit == u.Unit(unit)
+        assert np.array_equal(cleaned.mask, reference)
+        values = cleaned.data[reference] * factor
+        assert abs(np.median(values) - 100) < 10
+
+    def test_gain_of_plain_array(self, frame, reference):
+        assert np.array_equal(cosmicray_deepcr(frame[0] / 2, gain=2)[1], reference)
+
+    @pytest.mark.parametrize("scale", [0.1, 1000.0])
+    def test_scale_free_weights(self, frame, scale):
+        _, reference = cosmicray_deepcr(frame[0], "wfc3-uvis")
+        _, scaled = cosmicray_deepcr(frame[0] * np.float32(scale), "wfc3-uvis")
+        assert np.array_equal(scaled, reference)
+
+    def test_network_fill_in_adu(self, frame):
+        image, truth = frame
+        electrons = inpaint_cosmicrays(image * u.electron, truth, "network")
+        adu = inpaint_cosmicrays(image / 2 * u.adu, truth, "network", gain=2)
+        assert np.allclose(adu.value * 2, electrons.value, rtol=1e-4)
+
+    def test_background(self, frame):
+        image, _ = frame
+        ramp = np.linspace(0, 5000, image.shape[1], dtype=np.float32)
+        ccd = CCDData(image + ramp, unit="electron")
+        ramps = np.broadcast_to(ramp, image.shape)
+        cleaned = cosmicray_deepcr(ccd, background=ramps * u.electron)
+        reference, crmask = cosmicray_deepcr(image)
+        assert np.mean(cleaned.mask == crmask) > 0.999
+        both = cleaned.mask & crmask
+        assert np.allclose(cleaned.data[both], (reference + ramp)[both], atol=20)
+        assert np.array_equal(cleaned.data[~cleaned.mask], ccd.data[~cleaned.mask])
+
+
+class TestUncertainty:
+    @pytest.mark.parametrize(
+        ("cls", "power"),
+        [(StdDevUncertainty, 1), (VarianceUncertainty, 2), (InverseVariance, -2)],
+    )
+    def test_three_types(self, ccd, cls, power):
+        ccd.uncertainty = cls(np.full(ccd.shape, 11.0**power))
+        cleaned = cosmicray_deepcr(ccd)
+        found = cleaned.mask & ~ccd.mask
+        assert type(cleaned.uncertainty) is cls
+        assert np.all(cleaned.uncertainty.array[~found] == 11.0**power)
+        std = cleaned.uncertainty.array[found] ** (1 / power)
+        assert 5 < np.median(std) < 40
+
+    def test_own_unit_of_the_uncertainty(self, ccd):
+        ccd.uncertainty = StdDevUncertainty(np.full(ccd.shape, 0.011), unit="kelectron")
+        reference = cosmicray_deepcr(ccd)
+        found = reference.mask & ~ccd.mask
+        assert 0.005 < np.median(reference.uncertainty.array[found]) < 0.04
+
+    def test_readnoise_is_a_floor(self, ccd):
+        cleaned = cosmicray_deepcr(ccd, readnoise=300)
+        found = cleaned.mask & ~ccd.mask
+        assert np.all(cleaned.uncertainty.array[found] >= 300)
+
+    def test_spread_covers_the_error(self):
+        image, truth = draw_frame((200, 200), tracks=60)
+        clean, _ = draw_frame((200, 200), tracks=0)
+        ccd = CCDData(
+            image, unit="electron", uncertainty=StdDevUncertainty(np.ones(image.shape))
+        )
+        filled = inpaint_cosmicrays(ccd, truth)
+        pull = (filled.data - clean)[truth] / filled.uncertainty.array[truth]
+        assert 0.7 < np.std(pull) < 1.6
+
+    def test_none_is_invented(self, frame):
+        cleaned = cosmicray_deepcr(CCDData(frame[0], unit="electron"))
+        assert cleaned.uncertainty is None
+
+
+class TestProvenance:
+    def test_standard_keywords_survive_fits(self, ccd, tmp_path):
+        ccd.meta = fits.Header([("OBJECT", "M31"), ("HISTORY", "bias subtracted")])
+        cleaned = cosmicray_deepcr(ccd, "acs-wfc")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            cleaned.write(tmp_path / "cleaned.fits")
+        meta = CCDData.read(tmp_path / "cleaned.fits").meta
+        assert meta["CRMODEL"] == "acs-wfc"
+        assert meta["CRSHA"] == "0075cef7a8b7"
+        assert meta["CRTHRESH"] == 0.5
+        assert meta["CRFILL"] == "median"
+        assert meta["CRNPIX"] == np.count_nonzero(cleaned.mask) - 1
+        assert meta["CRFRAC"] == pytest.approx(meta["CRNPIX"] / (ccd.data.size - 1))
+        assert meta["OBJECT"] == "M31"
+        assert len(meta["HISTORY"]) >= 2
+
+    def test_off(self, ccd):
+        for off in (False, None):
+            assert dict(cosmicray_deepcr(ccd, add_keyword=off).meta) == dict(ccd.meta)
+        with conf.set_temp("auto_logging", False):
+            assert dict(cosmicray_deepcr(ccd).meta) == dict(ccd.meta)
+
+    def test_ccdproc_kinds(self, ccd):
+        from ccdproc import Keyword
+
+        keyword = Keyword("CRDONE", value="yes")
+        assert cosmicray_deepcr(ccd, add_keyword=keyword).meta["CRDONE"] == "yes"
+        cleaned = cosmicray_deepcr(ccd, add_keyword={"WHO": "me"})
+        assert cleaned.meta["WHO"] == "me"
+        assert "CRMODEL" not in cleaned.meta
+        assert "acs-wfc" in cosmicray_deepcr(ccd, add_keyword="CRDONE").meta["CRDONE"]
+
+
+class TestThreshold:
+    def test_threshold_counts(self, frame):
+        image, _ = frame
+        probability = cosmicray_probability(image)
+        for threshold in (0.1, 0.5, 0.9):
+            _, crmask = cosmicray_deepcr(image, threshold=threshold)
+            assert np.array_equal(crmask, probability > threshold)
+
+    def test_default_is_that_of_the_weights(self, frame):
+        _, crmask = cosmicray_deepcr(frame[0], "wfc3-uvis")
+        assert np.array_equal(
+            crmask, cosmicray_probability(frame[0], "wfc3-uvis") > 0.15
+        )
+
+
+def test_mismatch_warns(ccd):
+    ccd.meta["INSTRUME"] = "STIS"
+    with pytest.warns(WeightsMismatchWarning, match=r"ACS/WFC.*STIS"):
+        cosmicray_deepcr(ccd, "acs-wfc")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    shape=st.tuples(st.integers(1, 41), st.integers(1, 41)),
+    dtype=st.sampled_from([">f4", "<f4", ">f8", ">i2", "<u2", "<i4", "f2"]),
+    masked=st.sampled_from([0.0, 0.1, 0.9]),
+    order=st.sampled_from("CF"),
+)
+def test_any_shape_dtype_order_and_mask(shape, dtype, masked, order):
+    rng = np.random.default_rng(0)
+    image = np.asarray(rng.uniform(50, 3000, shape).astype(dtype), order=order)
+    mask = rng.random(shape) < masked
+    mask[0, 0] = False
+    ccd = CCDData(image, unit="electron", mask=mask)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TooManyCosmicRaysWarning)
+        cleaned = cosmicray_deepcr(ccd, inpaint=None)
+    assert cleaned.shape == shape
+    assert np.all(cleaned.mask >= mask)
+    assert np.array_equal(cleaned.data, image)

@@ -1,0 +1,238 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The official networks: same as in the deepCR package, however they are run."""
+
+import numpy as np
+import pytest
+import torch
+
+from astro_deepcr import conf, cosmicray_probability, inference, inpaint_cosmicrays
+from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
+from astro_deepcr.exceptions import OutOfMemoryWarning, WeightsError
+from astro_deepcr.inference import predict
+from astro_deepcr.weights import get_weights, list_weights
+
+from .conftest import draw_frame
+
+
+@pytest.fixture(autouse=True)
+def float32():
+    """Compare in the type that gives the same result everywhere."""
+    with conf.set_temp("precision", "float32"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Return a frame with tracks, of a size that deepCR does not pad."""
+    return draw_frame((160, 144), 60, seed=3)[0]
+
+
+@pytest.fixture(scope="module")
+def deepcr():
+    """Return the class of the deepCR package."""
+    pytest.importorskip("deepCR", reason="deepCR is not installed")
+    from deepCR import deepCR
+
+    return deepCR
+
+
+def inside(array, halo):
+    """Cut off the border in which the padding at the edge matters."""
+    return array[halo:-halo, halo:-halo]
+
+
+class TestParity:
+    @pytest.mark.parametrize(
+        ("theirs", "ours"),
+        [("ACS-WFC", "acs-wfc"), ("WFC3-UVIS", "wfc3-uvis"), ("decam", "decam")],
+    )
+    @pytest.mark.filterwarnings("ignore")
+    def test_masks(self, deepcr, image, theirs, ours):
+        expected = deepcr(mask=theirs).clean(image, binary=False, segment=False)
+        halo = get_weights(ours).halo
+        difference = inside(cosmicray_probability(image, ours) - expected, halo)
+        assert np.abs(difference).max() <= 1e-5
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_inpaint_2_32(self, deepcr, image):
+        hit = draw_frame((160, 144), 60, seed=3)[1]
+        net = deepcr(mask="ACS-WFC", inpaint="ACS-WFC-F606W-2-32")
+        expected = net.inpaint(image, hit)
+        filled = inpaint_cosmicrays(image, hit, "inpaint-acs-wfc-f606w-2-32")
+        assert inside(hit, 10).any()
+        assert np.allclose(inside(filled, 10), inside(expected, 10), rtol=1e-5)
+
+    def test_inpaint_3_32(self, deepcr, image):
+        """Against the layers themselves, since the package cannot load this one."""
+        from deepCR.unet_batchnorm import UNet3BatchNorm, WrappedModel
+
+        from astro_deepcr.weights import fetch_weights
+
+        net = WrappedModel(UNet3BatchNorm(2, 1, 32))
+        path = fetch_weights("inpaint-acs-wfc-f606w-3-32")
+        net.load_state_dict(torch.load(path, "cpu", weights_only=True))
+        hit = draw_frame((160, 144), 60, seed=3)[1]
+        channels = torch.from_numpy(np.stack([image * ~hit, hit]).astype(np.float32))
+        with torch.inference_mode():
+            expected = net.eval()(channels[None])[0, 0].numpy()
+        filled = inpaint_cosmicrays(image, hit, "inpaint-acs-wfc-f606w-3-32")
+        where = inside(hit, 24)
+        assert where.any()
+        assert np.allclose(
+            inside(filled, 24)[where], inside(expected, 24)[where], rtol=1e-5
+        )
+
+
+class TestTiles:
+    @pytest.mark.parametrize("name", list_weights())
+    def test_tiled_is_whole(self, name):
+        task = "inpaint" if name.startswith("inpaint") else "mask"
+        weights = get_weights(name, task=task)
+        frame = draw_frame((123, 131), 30, seed=1)[0]
+        frame = (frame - 100) / 100 if weights.normalization == "mean-std" else frame
+        channels = weights.arguments["in_channels"]
+        frames = np.stack([frame, frame > 500][:channels]).astype(np.float32)
+        with conf.set_temp("tile_size", 1024):
+            whole = predict(frames, weights)
+        for tile_size in (100,):
+            with conf.set_temp("tile_size", tile_size):
+                tiled = predict(frames, weights)
+            scale = 1 if task == "mask" else np.abs(whole).max()
+            # This small one adds large numbers of both signs.
+            tolerance = 5e-5 if name == "acs-wfc-f606w-2-4" else 1e-5
+            assert np.abs(tiled - whole).max() <= tolerance * scale
+
+    @pytest.mark.parametrize("tile_size", [64, 128, 256, 512])
+    def test_tile_sizes(self, image, tile_size):
+        big = np.tile(image, (2, 2))[:301, :277]
+        with conf.set_temp("tile_size", 1024):
+            whole = cosmicray_probability(big)
+        with conf.set_temp("tile_size", tile_size), conf.set_temp("batch_size", 3):
+            tiled = cosmicray_probability(big)
+        assert np.abs(tiled - whole).max() <= 1e-5
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (2, 3), (17, 31)])
+    def test_small_frames(self, shape):
+        probability = cosmicray_probability(np.full(shape, 100.0))
+        assert probability.shape == shape
+        assert np.all((probability >= 0) & (probability < 0.5))
+
+    def test_halo_is_what_the_network_reaches(self):
+        """A change of one pixel reaches exactly as far as the entry says, or less."""
+        for name in ("acs-wfc", "inpaint-acs-wfc-f606w-3-32"):
+            task = "inpaint" if name.startswith("inpaint") else "mask"
+            weights = get_weights(name, task=task)
+            network = inference._load_network(
+                weights, torch.device("cpu"), torch.float32
+            )
+            reach = 0
+            for offset in range(weights.stride):
+                x = torch.full((1, weights.arguments["in_channels"], 96, 96), 50.0)
+                y = x.clone()
+                y[..., 48 + offset, 48 + offset] += 1000
+                with torch.inference_mode():
+                    changed = (network(x) != network(y))[0, 0].nonzero()
+                reach = max(reach, int((changed - 48 - offset).abs().max()))
+            assert weights.halo - weights.stride < reach <= weights.halo
+
+    def test_only_where_asked(self, image):
+        where = np.zeros(image.shape, bool)
+        where[3, 3] = True
+        weights = get_weights("acs-wfc")
+        with conf.set_temp("tile_size", 64):
+            part = predict(image[None], weights, where=where)
+            whole = predict(image[None], weights)
+        assert part[3, 3] == whole[3, 3]
+        assert np.count_nonzero(part) < part.size / 4
+
+
+class TestMemory:
+    def test_smaller_tiles(self, image, monkeypatch):
+        whole = cosmicray_probability(image)
+        original = inference._run_tiles
+
+        def run(network, image, weights, where, tile_size, batch_size):
+            if tile_size > 64:
+                msg = "DefaultCPUAllocator: not enough memory: you tried to allocate"
+                raise RuntimeError(msg)
+            return original(network, image, weights, where, tile_size, batch_size)
+
+        monkeypatch.setattr(inference, "_run_tiles", run)
+        with pytest.warns(OutOfMemoryWarning) as record:
+            probability = cosmicray_probability(image)
+        assert "tiles of 64 pixels" in str(record[-1].message)
+        assert np.abs(probability - whole).max() <= 1e-5
+
+    def test_other_errors_are_not_hidden(self, image, monkeypatch):
+        def run(*args):
+            msg = "something else"
+            raise RuntimeError(msg)
+
+        monkeypatch.setattr(inference, "_run_tiles", run)
+        with pytest.raises(RuntimeError, match="something else"):
+            cosmicray_probability(image)
+
+    def test_gives_up(self, image, monkeypatch):
+        def run(*args):
+            raise MemoryError
+
+        monkeypatch.setattr(inference, "_run_tiles", run)
+        with pytest.warns(OutOfMemoryWarning), pytest.raises(MemoryError):
+            cosmicray_probability(image)
+
+
+class TestDevices:
+    def test_configuration(self):
+        with conf.set_temp("device", "cpu"):
+            assert resolve_device() == torch.device("cpu")
+        with conf.set_temp("precision", "bfloat16"):
+            assert resolve_precision(torch.device("cpu")) is torch.bfloat16
+        with conf.set_temp("precision", "auto"):
+            assert resolve_precision(torch.device("cpu")) is torch.float32
+
+    def test_bfloat16_is_close(self, image):
+        full = cosmicray_probability(image) > 0.5
+        with conf.set_temp("precision", "bfloat16"):
+            short = cosmicray_probability(image) > 0.5
+        assert np.mean(full != short) < 0.005
+
+    def test_short_type_that_overflows(self, image):
+        with conf.set_temp("precision", "float16"):
+            probability = cosmicray_probability(image * 1e4)
+        assert np.allclose(probability, cosmicray_probability(image * 1e4))
+
+    def test_threads_are_put_back(self, image):
+        before = torch.get_num_threads()
+        with conf.set_temp("num_threads", before + 1):
+            cosmicray_probability(image)
+            assert torch.get_num_threads() == before
+        with pytest.raises(ValueError, match="num_threads=-1"), cpu_threads(-1):
+            pass
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_cuda_agrees(self, image):
+        assert np.allclose(
+            cosmicray_probability(image, device="cuda"),
+            cosmicray_probability(image, device="cpu"),
+            atol=1e-3,
+        )
+
+
+def test_loaded_once(image, monkeypatch):
+    inference._load_network.cache_clear()
+    cosmicray_probability(image)
+    cosmicray_probability(image)
+    assert inference._load_network.cache_info().hits == 1
+
+
+def test_tensors_of_another_architecture(image):
+    from dataclasses import replace
+
+    wrong = replace(
+        get_weights("acs-wfc"), name="wrong", arguments={"hidden": 8, "levels": 2}
+    )
+    with pytest.raises(WeightsError, match=r"'wrong' do not fit .*deepcr-unet"):
+        cosmicray_probability(image, wrong)
+    unknown = replace(wrong, architecture="perceptron")
+    with pytest.raises(WeightsError, match="'perceptron' is not known"):
+        cosmicray_probability(image, unknown)

@@ -1,0 +1,168 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The small steps between a frame and its mask: noise, masks, fills, tiles."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from astro_deepcr.fill import fill_pixels
+from astro_deepcr.flags import COSMIC_RAY_BITS, HST, parse_flag_bit
+from astro_deepcr.masks import find_cosmic_rays, grow_mask
+from astro_deepcr.noise import Normalization, sky_and_noise
+from astro_deepcr.tiling import cut_tile, plan_tiles, stitch_tile
+from astro_deepcr.units import parse_gain, parse_readnoise, scale_to_weights
+
+
+class TestNoise:
+    def test_ignores_stars_gradients_and_masked_pixels(self):
+        rng = np.random.default_rng(0)
+        image = rng.normal(50, 3, (300, 300)) + np.linspace(0, 30, 300)
+        image[rng.random(image.shape) < 0.05] += 1e4
+        mask = np.zeros(image.shape, bool)
+        mask[:, :100] = True
+        image[mask] = np.nan
+        sky, noise = sky_and_noise(image, mask)
+        assert 60 < sky < 75
+        assert noise == pytest.approx(3, rel=0.15)
+
+    def test_constant_and_quantised(self):
+        assert sky_and_noise(np.full((9, 9), 4.0)) == (4, 1)
+        few = np.zeros((50, 50))
+        few[::5, ::5] = 1
+        assert 0 < sky_and_noise(few)[1] < 1
+        assert sky_and_noise(np.array([[3.0]])) == (3, 1)
+
+    def test_normalization_inverts(self):
+        values = np.array([-5.0, 0, 1e5], np.float32)
+        for asinh in (False, True):
+            normalization = Normalization(100.0, 7.0, asinh=asinh)
+            back = normalization.inverse(normalization.forward(values))
+            assert np.allclose(back, values, rtol=1e-4, atol=1e-3)
+
+
+class TestMasks:
+    def test_chain_of_neighbors_stops_at_excluded_pixels(self):
+        probability = np.array([[0.9, 0.3, 0.3, 0.3]])
+        exclude = np.array([[False, False, True, False]])
+        crmask = find_cosmic_rays(
+            probability, 0.5, neighbor_threshold=0.2, exclude=exclude
+        )
+        assert crmask.tolist() == [[True, True, False, False]]
+
+    @pytest.mark.parametrize(("radius", "count"), [(0.5, 1), (1, 5), (1.5, 9), (2, 13)])
+    def test_radius(self, radius, count):
+        mask = np.zeros((9, 9), bool)
+        mask[4, 4] = True
+        assert grow_mask(mask, radius).sum() == count
+
+
+class TestFlags:
+    def test_observatories(self):
+        assert (int(HST.CR_DRIZZLE), int(HST.CR_SPLIT)) == (4096, 8192)
+        assert COSMIC_RAY_BITS["jwst"] == COSMIC_RAY_BITS["roman"] == 4
+        assert parse_flag_bit("BANZAI") == 8
+        assert parse_flag_bit(np.int64(2)) == 2
+
+
+class TestUnits:
+    def test_all_ways(self):
+        ways = {"gain": 4.0, "exposure_time": 10.0}
+        e, adu, s = u.electron, u.adu, u.s
+        assert scale_to_weights(adu / s, e, **ways) == 40
+        assert scale_to_weights(e, adu, **ways) == 0.25
+        assert scale_to_weights(e / s, adu, **ways) == 2.5
+        assert scale_to_weights(e / u.min, e, **ways) == pytest.approx(1 / 6)
+        assert scale_to_weights(u.ct, adu) == 1
+        assert scale_to_weights(u.ph, e) == 1
+        assert scale_to_weights(u.Jy, None) == 1
+        assert scale_to_weights(None, e) == 1
+
+    def test_gain_of_the_header(self):
+        assert parse_gain(None, {"GAIN": 1.6}) == 1.6
+        assert parse_gain("MYGAIN", {"GAIN": 9, "MYGAIN": 2}) == 2
+        with pytest.raises(ValueError, match="none was given"):
+            parse_gain(None, {"GAIN": "high"})
+        assert parse_readnoise(3 * u.electron) == 3
+
+
+class TestFill:
+    @pytest.fixture
+    def plane(self):
+        y, x = np.mgrid[:30, :40]
+        return (2 * x + 3 * y).astype(np.float32)
+
+    @pytest.mark.parametrize("method", ["median", "mean", "idw", "biharmonic"])
+    def test_plane(self, plane, method):
+        hit = np.zeros(plane.shape, bool)
+        hit[10, 12] = hit[20, 25:27] = True
+        image = np.where(hit, 1e6, plane)
+        filled, std = fill_pixels(image.astype(np.float32), hit, method=method)
+        assert np.allclose(filled, plane[hit], atol=2)
+        assert np.all(std > 0)
+
+    @pytest.mark.parametrize("method", ["median", "mean", "idw", "biharmonic"])
+    def test_bad_pixels_and_nan_say_nothing(self, plane, method):
+        hit = np.zeros(plane.shape, bool)
+        hit[10:12, 10:12] = True
+        bad = np.zeros(plane.shape, bool)
+        bad[8:10, 8:14] = True
+        image = plane.copy()
+        image[bad] = np.nan
+        filled, _ = fill_pixels(image, hit, bad, method)
+        assert np.allclose(filled, plane[hit], atol=6)
+
+    def test_window_grows(self, plane):
+        hit = np.zeros(plane.shape, bool)
+        hit[5:25, 5:25] = True
+        filled, _ = fill_pixels(plane, hit)
+        assert np.isfinite(filled).all()
+        assert plane.min() < filled.min() < filled.max() < plane.max()
+
+    def test_deep_inside_a_block(self):
+        image = np.random.default_rng(0).normal(7, 1, (100, 100)).astype(np.float32)
+        hit = np.ones(image.shape, bool)
+        hit[:3] = False
+        filled, std = fill_pixels(image, hit)
+        assert np.all(np.abs(filled - 7) < 1.5)
+        assert std[-1] == pytest.approx(1, rel=0.2)
+
+    def test_batches_do_not_matter(self, plane, monkeypatch):
+        hit = np.random.default_rng(0).random(plane.shape) < 0.3
+        whole = fill_pixels(plane, hit)
+        monkeypatch.setattr("astro_deepcr.fill._BATCH_NUMBERS", 100)
+        assert np.array_equal(whole, fill_pixels(plane, hit))
+
+
+class TestTiling:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        shape=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+        tile_size=st.integers(40, 100),
+        halo=st.integers(0, 12),
+        stride=st.sampled_from([1, 2, 4]),
+    )
+    def test_every_pixel_once(self, shape, tile_size, halo, stride):
+        image = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        output = np.full(shape, np.nan, np.float32)
+        tiles = plan_tiles(shape, tile_size, halo, stride)
+        for tile in tiles:
+            assert (
+                tile.row % stride == tile.column % stride == tile.height % stride == 0
+            )
+            assert max(tile.height, tile.width) <= max(tile_size, 2 * halo + 4 * stride)
+            assert np.isnan(output[tile.area]).all()
+            stitch_tile(output, tile, cut_tile(image, tile))
+        assert np.array_equal(output, image)
+
+    @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (3, 2), (30, 40)])
+    def test_reflection_is_numpys(self, shape):
+        image = np.random.default_rng(0).normal(size=shape)
+        (tile,) = plan_tiles(shape, 100, 12)
+        padding = [
+            (12, length - n - 12)
+            for n, length in zip(shape, (tile.height, tile.width), strict=True)
+        ]
+        expected = np.pad(image, padding, mode="symmetric")
+        assert np.array_equal(cut_tile(image, tile), expected)
