@@ -10,6 +10,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
+from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["read_frame", "write_cleaned"]
 
@@ -116,8 +117,10 @@ def write_cleaned(source, target, index, cleaned, crmask, *, overwrite=False):
                 copy[index].header[card.keyword] = (card.value, card.comment)
         copy[index].header.add_history(str(cleaned.meta["HISTORY"][-1]))
         copy.append(fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK"))
+        for hdu in (copy[index], copy[-1]):
+            hdu.add_checksum()
         temporary = Path(directory) / target.name
-        copy.writeto(temporary, checksum=True)
+        copy.writeto(temporary)
         temporary.replace(target)
 
 
@@ -141,15 +144,15 @@ def _open(filename):
     if not Path(filename).is_file():
         msg = f"There is no file {filename}."
         raise FileNotFoundError(msg)
-    with warnings.catch_warnings():
+    # astropy leaves a damaged file open, unless it is ours to close.
+    with Path(filename).open("rb") as file, warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*truncated.*")
         try:
-            hdus = fits.open(filename, memmap=False)
+            hdus = fits.open(file, memmap=False)
             len(hdus)  # reads all headers
-        except Exception as err:  # astropy raises many kinds for damaged files
+        except (OSError, ValueError, TypeError, KeyError, AstropyUserWarning) as err:
             msg = f"{filename} cannot be read as FITS: {str(err).strip()}"
             raise OSError(msg) from err
-    with hdus:
         yield hdus
 
 

@@ -1,0 +1,178 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""FITS files in and out, and whatever may be wrong with them."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.io.fits import FITSDiff
+
+from astro_deepcr.fits_files import read_frame
+from astro_deepcr.scripts import main
+
+from .conftest import draw_frame
+
+
+@pytest.fixture
+def image():
+    return draw_frame()[0]
+
+
+@pytest.fixture
+def mef(tmp_path, image):
+    """Return a file with a table and two images, the second called 'SCI  '."""
+    primary = fits.PrimaryHDU()
+    primary.header["INSTRUME"] = ("ACS", "the camera")
+    primary.header["DETECTOR"] = "WFC"
+    table = fits.BinTableHDU.from_columns(
+        [fits.Column("x", "E", array=[1.0, 2.0])], name="CAT"
+    )
+    error = fits.ImageHDU(np.ones((3, 3)), name="ERR")
+    science = fits.ImageHDU(image)
+    science.header["EXTNAME"] = "SCI  "
+    science.header["BUNIT"] = "ELECTRONS"
+    science.header["CTYPE1"] = "RA---TAN"
+    path = tmp_path / "frame.fits"
+    fits.HDUList([primary, table, error, science]).writeto(path)
+    return path
+
+
+class TestRead:
+    def test_finds_the_science_image(self, mef, image):
+        ccd, index = read_frame(mef)
+        assert index == 3
+        assert ccd.unit == u.electron
+        assert np.array_equal(ccd.data, image)
+        assert (ccd.meta["INSTRUME"], ccd.meta["CTYPE1"]) == ("ACS", "RA---TAN")
+
+    @pytest.mark.parametrize("hdu", [2, "2", "err", "ERR"])
+    def test_choice(self, mef, hdu):
+        assert read_frame(mef, hdu, unit="adu")[0].shape == (3, 3)
+
+    @pytest.mark.parametrize(
+        ("bunit", "unit"),
+        [
+            ("COUNTS", u.adu),
+            ("DN", u.adu),
+            ("adu", u.adu),
+            ("ELECTRONS/S", u.electron / u.s),
+            ("electron / s", u.electron / u.s),
+            ("e-/sec", u.electron / u.s),
+            ("Jy", u.Jy),
+        ],
+    )
+    def test_units(self, tmp_path, bunit, unit):
+        header = fits.Header([("BUNIT", bunit)])
+        fits.writeto(tmp_path / "a.fits", np.ones((3, 3)), header)
+        assert read_frame(tmp_path / "a.fits")[0].unit == unit
+
+    def test_scaled_integers_and_compression(self, tmp_path):
+        data = np.arange(60000, 60100, dtype=np.uint16).reshape(10, 10)
+        hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(data, name="CHIP1")])
+        hdus.writeto(tmp_path / "a.fits.fz")
+        ccd, index = read_frame(tmp_path / "a.fits.fz", unit="adu")
+        assert index == 1
+        assert np.array_equal(ccd.data, data)
+
+
+class TestBadFiles:
+    @pytest.mark.parametrize("content", [b"", b"hello", b"SIMPLE  =       T" * 99])
+    def test_not_fits(self, tmp_path, content):
+        path = tmp_path / "a.fits"
+        path.write_bytes(content)
+        with pytest.raises(OSError, match=r"a\.fits cannot be read as FITS"):
+            read_frame(path)
+
+    @pytest.mark.parametrize("keep", [0.2, 0.5, 0.9])
+    def test_truncated(self, mef, keep):
+        content = mef.read_bytes()
+        mef.write_bytes(content[: int(len(content) * keep)])
+        with pytest.raises((OSError, ValueError), match=r"frame\.fits"):
+            read_frame(mef)
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"There is no file .*b\.fits"):
+            read_frame(tmp_path / "b.fits")
+
+    def test_no_image(self, tmp_path):
+        cube = fits.PrimaryHDU(np.ones((2, 3, 4)))
+        cube.writeto(tmp_path / "a.fits")
+        with pytest.raises(ValueError, match="no two-dimensional image; its HDUs are"):
+            read_frame(tmp_path / "a.fits")
+
+    @pytest.mark.parametrize("hdu", ["DQ", 1, 9])
+    def test_no_such_hdu(self, mef, hdu):
+        with pytest.raises(ValueError, match=r"no image HDU .*1 CAT.*3 SCI"):
+            read_frame(mef, hdu)
+
+    def test_no_unit(self, mef):
+        with pytest.raises(ValueError, match=r"no BUNIT.*--unit adu"):
+            read_frame(mef, 2)
+        with pytest.raises(ValueError, match=r"unit 'parrot' of .* is not known"):
+            read_frame(mef, 2, "parrot")
+
+
+class TestClean:
+    def test_whole_way(self, mef, image, capsys):
+        before = mef.read_bytes()
+        assert main(["clean", str(mef), "--weights", "auto"]) == 0
+        assert "flagged by acs-wfc at 0.5, fill: median" in capsys.readouterr().out
+        assert mef.read_bytes() == before
+        with fits.open(mef.with_name("frame_cleaned.fits"), checksum=True) as hdus:
+            crmask = hdus["CRMASK"].data.astype(bool)
+            assert crmask.sum() == hdus[3].header["CRNPIX"] > 0
+            assert np.array_equal(hdus[3].data[~crmask], image[~crmask])
+            assert hdus[3].header["CRMODEL"] == "acs-wfc"
+            assert hdus[3].header["CTYPE1"] == "RA---TAN"
+            assert "INSTRUME" not in hdus[3].header
+            assert "CHECKSUM" in hdus[3].header
+        diff = FITSDiff(
+            str(mef),
+            str(mef.with_name("frame_cleaned.fits")),
+            ignore_hdus=["CRMASK", "SCI"],
+        )
+        assert diff.diff_hdu_count
+        assert not diff.diff_hdus
+
+    def test_options(self, mef, tmp_path):
+        target = tmp_path / "out.fits"
+        command = ["clean", str(mef), "-o", str(target), "--hdu", "3"]
+        more = ["--threshold", "0.9", "--grow", "1", "--inpaint", "none"]
+        assert main(command + more) == 0
+        assert fits.getheader(target, 3)["CRFILL"] == "None"
+        assert fits.getheader(target, 3)["CRTHRESH"] == 0.9
+
+    def test_gain(self, mef, tmp_path):
+        target = tmp_path / "out.fits"
+        command = ["clean", str(mef), "-o", str(target), "--unit", "adu"]
+        assert main(command) == 1
+        assert main([*command, "--gain", "1"]) == 0
+        assert main([*command, "--gain", "GAIN", "--overwrite"]) == 1
+
+    def test_never_the_input_and_never_an_old_file(self, mef, tmp_path, capsys):
+        assert main(["clean", str(mef), "-o", str(mef)]) == 1
+        assert "is the input itself" in capsys.readouterr().err
+        (tmp_path / "old.fits").write_text("precious")
+        assert main(["clean", str(mef), "-o", str(tmp_path / "old.fits")]) == 1
+        assert "--overwrite" in capsys.readouterr().err
+        assert (tmp_path / "old.fits").read_text() == "precious"
+        assert main(["clean", str(mef), "-o", str(tmp_path / "no" / "a.fits")]) == 1
+        assert "does not exist" in capsys.readouterr().err
+
+    def test_full_disk_leaves_nothing(self, mef, tmp_path, monkeypatch, capsys):
+        def full(self, name, *args, **kwargs):
+            with open(name, "wb") as file:  # noqa: PTH123
+                file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(fits.HDUList, "writeto", full)
+        assert main(["clean", str(mef), "--weights", "auto"]) == 1
+        assert "No space left on device" in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["frame.fits"]
+
+    def test_truncated(self, mef, capsys):
+        mef.write_bytes(mef.read_bytes()[:-9000])
+        assert main(["clean", str(mef)]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("deepcr: error:")
+        assert "cannot be read as FITS" in error
