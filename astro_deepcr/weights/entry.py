@@ -42,7 +42,7 @@ class Weights:
     unit : str or None
         Unit that the network wants; `None` if it takes any.
     normalization : str
-        How the input is scaled, see `astro_deepcr.noise.NORMALIZATIONS`.
+        How the input is scaled: 'fixed', 'mean-std' or 'sky-noise-asinh'.
     scale : float
         What values are divided by in the 'fixed' and 'mean-std' normalisations.
     threshold : float

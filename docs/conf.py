@@ -1,0 +1,127 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Configuration of Sphinx. The build needs no network.
+
+What follows the settings are three hooks: an empty inventory in case another
+project's cannot be fetched, the check of references to other packages, and the
+table of weights, which is made from the registry.
+"""
+
+import builtins
+import datetime
+import importlib.util
+import pkgutil
+import sys
+import zlib
+from pathlib import Path
+
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+from sphinx_astropy.conf.v3 import *  # noqa: F403
+from sphinx_astropy.conf.v3 import extensions, html_theme, intersphinx_mapping
+
+from astro_deepcr import __version__, conf
+
+# -- Project -------------------------------------------------------------------
+
+project = "astro_deepcr"
+author = "The astro_deepcr developers"
+copyright = f"{datetime.datetime.now(tz=datetime.UTC).year}, {author}"
+release = __version__
+version = release.partition("+")[0]
+
+exclude_patterns = ["_build", "api/*.inc"]
+html_title = f"astro_deepcr {version}"
+modindex_common_prefix = ["astro_deepcr."]
+plot_formats = ["png"]
+plot_html_show_source_link = False
+plot_html_show_formats = False
+
+# The figures run the networks. Where the package deepCR is installed, its copies of
+# the official weights are used, so that nothing has to be downloaded.
+if carrier := importlib.util.find_spec("learned_models"):
+    conf.weights_dir = str(Path(carrier.origin).parent / "mask")
+
+# -- References ----------------------------------------------------------------
+
+nitpicky = True
+#: Packages whose objects are looked up by importing them, see `resolve_external`.
+EXTERNAL = {"astropy", "ccdproc", "matplotlib", "numpy", "photutils", "scipy"}
+EXTERNAL |= {"skimage", "torch", *sys.stdlib_module_names}
+
+
+def write_empty_inventory():
+    """Write the inventory that is used where the real one is out of reach."""
+    lines = ("# Sphinx inventory version 2", "# Project: none", "# Version: none")
+    lines += ("# The remainder of this file is compressed using zlib.\n",)
+    path = Path(__file__).parent / "_build" / "empty.inv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes("\n".join(lines).encode() + zlib.compress(b""))
+    return str(path)
+
+
+intersphinx_timeout = 10
+_empty = write_empty_inventory()
+intersphinx_mapping = {
+    "python": intersphinx_mapping["pythonloc"],  # comes with sphinx-astropy
+    "astropy": ("https://docs.astropy.org/en/stable/", (None, _empty)),
+    "ccdproc": ("https://ccdproc.readthedocs.io/en/stable/", (None, _empty)),
+    "matplotlib": ("https://matplotlib.org/stable/", (None, _empty)),
+    "numpy": ("https://numpy.org/doc/stable/", (None, _empty)),
+    "photutils": ("https://photutils.readthedocs.io/en/stable/", (None, _empty)),
+    "scipy": ("https://docs.scipy.org/doc/scipy/", (None, _empty)),
+    "skimage": ("https://scikit-image.org/docs/stable/", (None, _empty)),
+    "torch": ("https://docs.pytorch.org/docs/stable/", (None, _empty)),
+}
+
+
+def resolve_external(_app, _env, node, content):
+    """
+    Accept a reference to another package, without a link, if the object exists.
+
+    So a reference that is wrong is found, with a network and without.
+    """
+    target = node.get("reftarget", "")
+    if hasattr(builtins, target):
+        return content
+    if target.partition(".")[0] not in EXTERNAL:
+        return None
+    try:
+        pkgutil.resolve_name(target)
+    except (AttributeError, ImportError, ValueError):
+        return None
+    return content
+
+
+# -- Table of weights ----------------------------------------------------------
+
+
+class WeightsZoo(SphinxDirective):
+    """Table of the weights for a task: ``.. weights-zoo:: mask``."""
+
+    required_arguments = 1
+    columns = ("Name", "Good for", "Unit", "Threshold", "Size", "Licence")
+
+    def run(self):
+        """Return the table, made from the registry."""
+        from astro_deepcr.weights import get_weights, list_weights
+
+        task = directives.choice(self.arguments[0], ("mask", "inpaint"))
+        rows = [self.columns]
+        for name in list_weights(task):
+            entry = get_weights(name, task=task)
+            unit, size = entry.unit or "any", f"{entry.size / 1000:.0f} kB"
+            threshold = f"{entry.threshold:g}" if task == "mask" else "-"
+            name = f"``{name}``"
+            rows.append((name, entry.domain, unit, threshold, size, entry.license))
+        text = ".. list-table::\n   :header-rows: 1\n   :widths: auto\n\n"
+        for row in rows:
+            text += "   * - " + "\n     - ".join(row) + "\n"
+        return self.parse_text_to_nodes(text)
+
+
+def setup(app):
+    """Connect the hooks with Sphinx."""
+    app.add_directive("weights-zoo", WeightsZoo)
+    # After intersphinx (500), which makes a link where it can.
+    app.connect("missing-reference", resolve_external, priority=900)
