@@ -64,12 +64,12 @@ CASES = (
     Case(
         "lsst_itl_2017_cr.npz",
         get_detector("LSST"),
-        Environment.ground(worms=2.0, zenith_angle=60 * u.deg),
+        Environment.ground(worms=1.2, zenith_angle=75 * u.deg),
         1500.0,
         threshold=60.0,
         least_charge=500.0,
         shape=(512, 512),
-        frames=64,
+        frames=128,
     ),
 )
 

@@ -86,8 +86,10 @@ def test_ionisation_goes_with_the_square_of_the_charge():
         )
         for z in (1, 2, 6)
     ]
-    assert medians[1] / medians[0] == pytest.approx(4, rel=0.15)
-    assert medians[2] / medians[0] == pytest.approx(36, rel=0.2)
+    for z, median in zip((2, 6), medians[1:], strict=True):
+        # Landau's peak grows a little faster, with the logarithm of its width
+        expected = z**2 * (1 + 5.2 * math.log(z**2) / 60)
+        assert median / medians[0] == pytest.approx(expected, rel=0.12)
 
 
 def test_slow_protons_ionise_more_and_stop():
@@ -128,7 +130,7 @@ def test_electron_range_and_its_inverse():
     energy = torch.tensor([20.0, 100.0, 200.0, 500.0, 1500.0])
     path = _silicon.electron_range(energy)
     np.testing.assert_allclose(_silicon.electron_energy(path), energy, rtol=1e-3)
-    np.testing.assert_allclose(path[1:4], [70, 220, 1000], rtol=0.35)
+    np.testing.assert_allclose(path[1:4], [70, 220, 1000], rtol=0.2)
 
 
 def test_electrons_wander():

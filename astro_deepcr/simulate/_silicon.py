@@ -18,15 +18,18 @@ ELECTRON_MASS = 511.0
 MASSES_MEV = (105.66, 938.27, 931.5, 931.5, 0.511)  # along KINDS, per nucleon
 MEAN_EXCITATION = 0.173
 RADIATION_LENGTH = 93_700.0
-DENSITY = 2.33e-4  # g / cm^2 per um
+# range of an electron of 1 MeV, and the slope of the logarithm of range over energy
+ELECTRON_RANGE = 2380.0
+RANGE_LINEAR = 1.346
+RANGE_SQUARE = 0.0546
 
 # Of a minimum-ionising particle, per um
 MIN_IONISING_BETA2 = 0.925
 LANDAU_WIDTH = 0.019
 SOFT_LOSS = 0.219
-DENSITY_EFFECT = 0.53  # makes the Bethe loss at the split energy SOFT_LOSS
+DENSITY_EFFECT = 0.5  # makes the Bethe loss at the split energy SOFT_LOSS
 # binding of the atomic electrons broadens the loss beyond Landau's law
-SOFT_VARIANCE = 0.04
+SOFT_VARIANCE = 0.06
 
 SPLIT_ENERGY = 1.0  # between soft and hard collisions of a minimum-ionising particle
 LARGEST_SPLIT = 20.0
@@ -85,22 +88,28 @@ def inverse_gaussian(rng, mean, variance):
 
 
 def electron_range(energy):
-    """Path length of an electron (Katz and Penfold 1952)."""
+    """Path length of an electron that slows down continuously (fit to ESTAR)."""
     log = torch.log(energy.clamp(min=1.0) / 1000)
-    return 0.412 / DENSITY * torch.exp(log * (1.265 - 0.0954 * log))
+    return ELECTRON_RANGE * torch.exp(log * (RANGE_LINEAR - RANGE_SQUARE * log))
 
 
 def electron_energy(path):
     """Invert `electron_range`."""
-    log = torch.log((path * DENSITY / 0.412).clamp(min=1e-9))
-    root = torch.sqrt((1.265**2 - 4 * 0.0954 * log).clamp(min=0))
-    return 1000 * torch.exp((1.265 - root) / (2 * 0.0954))
+    log = torch.log((path / ELECTRON_RANGE).clamp(min=1e-9))
+    root = torch.sqrt((RANGE_LINEAR**2 - 4 * RANGE_SQUARE * log).clamp(min=0))
+    return 1000 * torch.exp((RANGE_LINEAR - root) / (2 * RANGE_SQUARE))
 
 
-def scattering_angle(energy, path):
-    """Width of the multiple scattering of an electron, projected (Highland 1975)."""
+def scattering_angle(energy, step, path):
+    """
+    Width of the multiple scattering of an electron in a step, projected.
+
+    Highland's formula (1975), with the logarithm of the whole path: that of a step
+    would leave out what large angles add over many steps.
+    """
     total = energy + ELECTRON_MASS
     momentum_speed = energy * (energy + 2 * ELECTRON_MASS) / total
     depth = (path / RADIATION_LENGTH).clamp(min=1e-9)
     correction = (1 + 0.038 * torch.log(depth)).clamp(min=0.3)
-    return 13_600 / momentum_speed.clamp(min=1.0) * torch.sqrt(depth) * correction
+    angle = 13_600 / momentum_speed.clamp(min=1.0) * correction
+    return angle * torch.sqrt(step / RADIATION_LENGTH)

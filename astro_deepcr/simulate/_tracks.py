@@ -24,7 +24,7 @@ ELECTRON = KINDS.index("electron")
 MARGIN = 10.0  # thicknesses around the frame from which tracks may enter
 PIECE = 0.7  # pixels; its own width is added to the diffusion
 PIECES = 4  # at least, so that the diffusion follows the depth
-WALK_STEPS = 48
+WALK_STEPS = 64
 TRACKED_ENERGY = 20.0  # keV, above which a struck electron has a track
 SMALLEST_SIGMA = 0.05  # pixels
 
@@ -231,11 +231,12 @@ def _turn(direction, cosine, around):
 def _walk(rng, event, energy, place, direction, thickness):
     """Random walks of electrons, until they stop or leave the silicon."""
     rng = rng.many(len(event))
-    step = silicon.electron_range(energy) / WALK_STEPS
+    path = silicon.electron_range(energy)
+    step = path / WALK_STEPS
     left = torch.arange(WALK_STEPS, -1, -1, device=rng.device)[:, None] * step
     energies = torch.where(left > 0, silicon.electron_energy(left), 0.0)
     lost = -torch.diff(energies, dim=0)
-    angle = silicon.scattering_angle((energies[:-1] + energies[1:]) / 2, step)
+    angle = silicon.scattering_angle((energies[:-1] + energies[1:]) / 2, step, path)
     # two projected angles, mapped so that large ones become isotropic
     squared = angle**2 * (rng.normal(1.0, WALK_STEPS) ** 2).T
     squared = squared + angle**2 * (rng.normal(1.0, WALK_STEPS) ** 2).T

@@ -162,7 +162,7 @@ _DETECTORS = {
         _detector("WFPC2", 15, 14, 3, 6, gain=7, read_noise=5.2, full_well=90e3,
                   saturation=4095),
         _detector("DECam", 15, 250, 7, 0, gain=4, read_noise=7, full_well=130e3),
-        _detector("LSST", 10, 100, 4.5, 0, gain=1.7, read_noise=6, full_well=130e3,
+        _detector("LSST", 10, 100, 4.8, 0, gain=1.7, read_noise=6, full_well=130e3,
                   saturation=262_143),
         _detector("LBNL thick", 15, 280, 7.5, 0, gain=1, read_noise=3.5,
                   full_well=130e3),

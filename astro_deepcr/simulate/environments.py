@@ -121,7 +121,7 @@ class Environment:
     >>> from astro_deepcr.simulate import Environment
     >>> site = Environment.ground(altitude=2400 * u.m, zenith_angle=30 * u.deg)
     >>> [species.kind for species in site.species]
-    ['muon', 'electron', 'proton']
+    ['muon', 'electron', 'electron', 'proton']
     """
 
     name: str
@@ -174,7 +174,9 @@ class Environment:
         muons = 1 / u.cm**2 / u.min
         species = (
             Species("muon", muons * growth, 1, (0.3, 100) * u.GeV, 2.0, 2.0),
-            Species("electron", muons * worms, 1, (0.008, 2.5) * u.MeV, 0.8),
+            Species("electron", muons * worms, 1, (40, 1000) * u.keV, 1.0),
+            # photo-electrons of X-rays: round spots
+            Species("electron", muons * worms / 6, 1, (2, 40) * u.keV, 1.0),
             Species(
                 "proton", 0.02 * muons * growth**2, 1, (15, 3000) * u.MeV, 1.0, 3.0
             ),
