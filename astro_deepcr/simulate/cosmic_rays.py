@@ -9,6 +9,7 @@ import torch
 from astropy import units as u
 from astropy.table import QTable
 
+from ..devices import resolve_device
 from ._random import Draws
 from ._raster import bloom, rasterise
 from ._tracks import draw_particles, free_charges
@@ -209,7 +210,8 @@ def simulate_cosmic_rays(
     rng : `torch.Generator`, optional
         Instead of a seed; on ``device``.
     device : str or `torch.device`, optional
-        Where it is computed; the result is always in NumPy arrays.
+        Where it is computed, as for `~astro_deepcr.devices.resolve_device`; the
+        result is always in NumPy arrays.
 
     Returns
     -------
@@ -241,7 +243,7 @@ def simulate_cosmic_rays(
     """
     shape = _check_shape(shape)
     detector, environment = get_detector(detector), get_environment(environment)
-    seconds = _check_time(exposure_time)
+    seconds, device = _check_time(exposure_time), resolve_device(device)
     if rng is None:
         rng = torch.Generator(device)
         rng.seed() if seed is None else rng.manual_seed(seed)
