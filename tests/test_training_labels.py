@@ -186,7 +186,7 @@ def test_pedestal_and_sky_do_not_matter():
 
 
 def test_clouds_need_match_flux():
-    flux = [1, 0.8, 0.6, 1.1]
+    flux = [1, 0.8, 0.4, 1.1]
     frames = simulate(SUBPIXEL, fwhm=3.0, flux=flux)
     data = [frame.data for frame in frames]
     matched = measure(
@@ -196,7 +196,7 @@ def test_clouds_need_match_flux():
     assert matched["lost"] < 0.05 * matched["cores"]
     with pytest.warns(CosmicRayWarning, match=r"of the star cores in exposure \d"):
         plain = measure(frames, labels_from_exposures(data, align=SUBPIXEL))
-    assert plain["eaten"] > 10
+    assert plain["eaten"] > 5
 
 
 def test_unusable_pixels_are_ignored_and_input_is_kept():

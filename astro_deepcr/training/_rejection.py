@@ -29,7 +29,7 @@ _ALIKE = 1.5
 # down to resampling and no sign of a cosmic ray: few star cores are to be ignored.
 _PEAK_EXCUSE = 0.5
 # Neighbour differences up to this many times their noise are no structure.
-_DERIVATIVE_SNR = 3
+_DERIVATIVE_SNR = 2
 # Chance that pure noise makes the others look as if they disagreed.
 _SCATTER_CHANCE = 1e-3
 # Fluxes are compared after smoothing (pixels) that makes all PSFs alike, where that
@@ -240,7 +240,7 @@ def _derivative(reference, noise):
     high = ndimage.maximum_filter(np.where(known, reference, -np.inf), footprint=_CROSS)
     low = ndimage.minimum_filter(np.where(known, reference, np.inf), footprint=_CROSS)
     steepest = np.maximum(high - reference, reference - low)
-    # of the residual's noise, less than half is the reference's, in either pixel
+    # the noise of the residual, as a bound on that of a difference in the reference
     significant = steepest - _DERIVATIVE_SNR * noise
     return np.where(known, np.maximum(significant, 0), 0)
 
