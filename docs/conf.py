@@ -18,7 +18,7 @@ from pathlib import Path
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 from sphinx_astropy.conf.v3 import *  # noqa: F403
-from sphinx_astropy.conf.v3 import extensions, html_theme, intersphinx_mapping
+from sphinx_astropy.conf.v3 import intersphinx_mapping
 
 from astro_deepcr import __version__, conf
 
@@ -100,23 +100,21 @@ class WeightsZoo(SphinxDirective):
     """Table of the weights for a task: ``.. weights-zoo:: mask``."""
 
     required_arguments = 1
-    columns = ("Name", "Good for", "Unit", "Threshold", "Size", "Licence")
 
     def run(self):
         """Return the table, made from the registry."""
         from astro_deepcr.weights import get_weights, list_weights
 
         task = directives.choice(self.arguments[0], ("mask", "inpaint"))
-        rows = [self.columns]
+        rows = [("Name", "Good for", "Unit", "Threshold")]
         for name in list_weights(task):
             entry = get_weights(name, task=task)
-            unit, size = entry.unit or "any", f"{entry.size / 1000:.0f} kB"
-            threshold = f"{entry.threshold:g}" if task == "mask" else "-"
-            name = f"``{name}``"
-            rows.append((name, entry.domain, unit, threshold, size, entry.license))
-        text = ".. list-table::\n   :header-rows: 1\n   :widths: auto\n\n"
+            unit = entry.unit or "any"
+            rows.append((f"``{name}``", entry.domain, unit, f"{entry.threshold:g}"))
+        columns = {"mask": 4, "inpaint": 3}[task]  # no threshold for values
+        text = ".. list-table::\n   :header-rows: 1\n\n"
         for row in rows:
-            text += "   * - " + "\n     - ".join(row) + "\n"
+            text += "   * - " + "\n     - ".join(row[:columns]) + "\n"
         return self.parse_text_to_nodes(text)
 
 

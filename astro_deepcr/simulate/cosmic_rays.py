@@ -210,7 +210,7 @@ def simulate_cosmic_rays(
     rng : `torch.Generator`, optional
         Instead of a seed; on ``device``.
     device : str or `torch.device`, optional
-        Where it is computed, as for `~astro_deepcr.devices.resolve_device`; the
+        Where it is computed, as in `~astro_deepcr.cosmicray_deepcr`; the
         result is always in NumPy arrays.
 
     Returns
