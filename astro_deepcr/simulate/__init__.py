@@ -5,6 +5,12 @@ from .._lazy import attach
 
 # name -> the module that defines it; loaded when first used
 _PUBLIC = {
+    "CosmicRayTruth": "ccd",
+    "make_cosmicray_ccd": "ccd",
+    "Frames": "frames",
+    "simulate_frames": "frames",
+    "SCENES": "scenes",
+    "TRAINING_MIX": "scenes",
     "read_stamps": "paste",
     "paste_cosmic_rays": "paste",
     "cut_cosmic_rays": "paste",

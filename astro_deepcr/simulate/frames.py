@@ -1,0 +1,259 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frames of any kind of scene, with cosmic rays and exact truth."""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from . import nuisances as effects
+from ._cameras import check_scenes, draw_cameras
+from ._random import Draws, per_frame
+from .cosmic_rays import draw_cosmic_rays
+from .scenes import Setting, draw_scenes
+
+__all__ = ["Frames", "simulate_frames"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """
+    A batch of frames and the truth about them; all images are in electrons.
+
+    Parameters
+    ----------
+    image : (B, H, W) `torch.Tensor`
+        What the detector gives: with cosmic rays, noise, quantisation and saturation.
+    clean : (B, H, W) `torch.Tensor`
+        What was expected without noise and cosmic rays; hot pixels belong to it.
+    sigma : (B, H, W) `torch.Tensor`
+        Noise of each pixel without cosmic rays.
+    charge : (B, H, W) `torch.Tensor`
+        Charge of cosmic rays.
+    event_id : (B, H, W) `torch.Tensor`
+        0, or the number of the event that gives a pixel most charge.
+    saturated : (B, H, W) `torch.Tensor`
+        Pixels where nothing can be told: at the full well or the converter's limit.
+    bad : (B, H, W) `torch.Tensor`
+        Hot, weak and dead pixels that a bad-pixel mask would hold.
+    star_cores : (N, 3) `torch.Tensor`
+        Frame, row and column of peaks of stars and galaxies.
+    meta : list of dict
+        Of each frame: scene, detector, environment, exposure time, sky and so on.
+    """
+
+    image: torch.Tensor
+    clean: torch.Tensor
+    sigma: torch.Tensor
+    charge: torch.Tensor
+    event_id: torch.Tensor
+    saturated: torch.Tensor
+    bad: torch.Tensor
+    star_cores: torch.Tensor
+    meta: list
+
+    @property
+    def soft_label(self):
+        """How much of a cosmic ray a pixel is: 0 below 0.6 sigma, 1 above 2.5 sigma."""
+        part = ((self.charge / self.sigma - 0.6) / 1.9).clamp(0, 1)
+        return part * part * (3 - 2 * part)
+
+    @property
+    def ignore(self):
+        """Pixels that training leaves out: faint cosmic rays, and saturated pixels."""
+        ratio = self.charge.abs() / self.sigma
+        return ((ratio > 0.6) & (ratio < 2.5)) | self._hidden
+
+    @property
+    def truth(self):
+        """Pixels that scoring counts as cosmic rays: at least three sigma of charge."""
+        return (self.charge >= 3 * self.sigma) & ~self._hidden
+
+    @property
+    def score_ignore(self):
+        """Pixels that scoring leaves out: neither cosmic ray nor clean."""
+        floor = (0.5 * self.sigma).clamp_min(2.0)
+        unclear = (self.charge.abs() >= floor) & (self.charge < 3 * self.sigma)
+        return unclear | self._hidden
+
+    @property
+    def _hidden(self):
+        return self.saturated & (self.charge.abs() >= 0.6 * self.sigma)
+
+
+def simulate_frames(
+    n,
+    shape=(256, 256),
+    *,
+    generator,
+    scenes=None,
+    detectors=None,
+    environments=None,
+    exposure_times=None,
+    sky=None,
+    nuisances=True,
+    device="cpu",
+):
+    """
+    Simulate frames with cosmic rays whose every electron is known.
+
+    Parameters
+    ----------
+    n : int
+        Number of frames.
+    shape : tuple of int, optional
+        Rows and columns.
+    generator : `torch.Generator`
+        Source of all randomness, on ``device``. The same seed gives the same frames on
+        the same device (on GPUs up to the rounding of sums).
+    scenes : str, dict or list of str, optional
+        Kind of scene (see `~astro_deepcr.simulate.SCENES`), weights of several kinds,
+        or one kind per frame. `None` is the mix that the networks are trained on.
+    detectors, environments : str, Detector, Environment or list, optional
+        One for all frames or one per frame. `None` draws widely.
+    exposure_times : float or list of float, optional
+        Seconds. `None` draws the number of cosmic rays widely: up to 10 % of pixels.
+    sky : float or list of float, optional
+        Background in electrons per pixel. `None` draws from 0.3 to 3000.
+    nuisances : bool, optional
+        Whether to add hot pixels, bad columns, flat-field errors, streaks, charge
+        trails, resampling, sky subtraction and sums of exposures, in part of the
+        frames.
+    device : str or `torch.device`, optional
+        Where the tensors live.
+
+    Returns
+    -------
+    frames : Frames
+        Images and truth.
+
+    Raises
+    ------
+    ValueError
+        If a number, shape or name is impossible.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astro_deepcr.simulate import simulate_frames
+    >>> generator = torch.Generator().manual_seed(3)
+    >>> frames = simulate_frames(2, (64, 64), scenes='cluster', generator=generator)
+    >>> frames.image.shape, frames.meta[0]['scene']
+    (torch.Size([2, 64, 64]), 'cluster')
+    >>> bool((frames.soft_label[frames.truth] == 1).all())
+    True
+    """
+    rng = _check(n, shape, generator, device)
+    kinds = check_scenes(scenes, rng)
+    cameras = draw_cameras(rng, detectors, environments, exposure_times, sky)
+    if nuisances:
+        cameras = cameras.summed(torch.where(rng.chance(0.1), rng.integers(2, 6), 1))
+    setting = Setting(
+        rng, tuple(shape), cameras.sky, cameras.sigma, cameras.full_well, cameras.space
+    )
+    light, cores = draw_scenes(kinds, setting)
+    light, bad = _pass_through(rng, light, cameras, nuisances)
+    light = effects.bleed(light, cameras.full_well)
+    rays = draw_cosmic_rays(
+        shape,
+        cameras.detectors,
+        cameras.environments,
+        cameras.exposure_times,
+        rate_factors=cameras.rate_factors,
+        generator=generator,
+        device=device,
+    )
+    charge = rays.charge
+    if nuisances:
+        light, charge = effects.transfer_trails(rng, [light, charge])
+    exposed = _expose(rng, light, charge, cameras, nuisances)
+    return Frames(
+        **exposed,
+        event_id=_spread(rays.event_id, exposed["charge"]),
+        bad=bad,
+        star_cores=_snap(cores, light, cameras.sigma),
+        meta=cameras.describe(kinds),
+    )
+
+
+def _check(n, shape, generator, device):
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        msg = f"n={n!r} must be a whole number of frames, 1 or more."
+        raise ValueError(msg)
+    if len(shape) != 2 or min(shape) < 32:
+        msg = f"shape={shape!r} must be two numbers, 32 or more: rows and columns."
+        raise ValueError(msg)
+    if generator.device.type != torch.device(device).type:
+        msg = (
+            f"The generator is on {generator.device} but device={device!r}; make it "
+            "with torch.Generator(device)."
+        )
+        raise ValueError(msg)
+    return Draws(generator, n)
+
+
+def _pass_through(rng, light, cameras, nuisances):
+    """Optics and defects of the detector."""
+    if not nuisances:
+        return light, torch.zeros_like(light, dtype=torch.bool)
+    light = effects.optics(rng, light, cameras.sigma)
+    return effects.detector_defects(rng, light, cameras.sigma)
+
+
+def _expose(rng, light, charge, cameras, nuisances):
+    """Noise, read-out and first steps of processing: the images of `Frames`."""
+    gain, read_noise = per_frame(cameras.gain), per_frame(cameras.read_noise)
+    variance = light + read_noise**2 + gain**2 / 12
+    signal = torch.poisson(light, generator=rng.generator) + charge
+    full = per_frame(cameras.full_well)
+    saturated = signal >= torch.minimum(full, per_frame(cameras.ceiling)) * 0.99
+    offset = 0.0
+    if nuisances:
+        offset = effects.readout_pattern(rng, light.shape[1:], cameras.read_noise)
+    image = torch.minimum(signal, full) + offset
+    image = image + rng.normal(1.0, *light.shape[1:]) * read_noise
+    image = torch.minimum((image / gain).round() * gain, per_frame(cameras.ceiling))
+    clean = light + offset
+    if nuisances:
+        resampling = effects.Resampling.draw(rng, light.shape[1:])
+        image, clean, charge = (resampling.apply(x) for x in (image, clean, charge))
+        variance = resampling.apply_variance(variance)
+        saturated = resampling.apply(saturated.float()).abs() > 0.01
+        below = per_frame(rng.chance(0.3) * cameras.sky * rng.uniform(0.8, 1.1))
+        image, clean = image - below, clean - below
+    return {
+        "image": image,
+        "clean": clean,
+        "sigma": variance.clamp_min(1e-6).sqrt(),
+        "charge": charge,
+        "saturated": saturated,
+    }
+
+
+def _spread(event_id, charge):
+    """Give pixels that trails and interpolation reached their neighbour's event."""
+    reached = (charge.abs() > 1) & (event_id == 0)
+    if not reached.any():
+        return event_id
+    # Float64 holds any event number exactly.
+    near = functional.max_pool2d(event_id[:, None].double(), 3, 1, 1)[:, 0]
+    return torch.where(reached, near.to(event_id.dtype), event_id)
+
+
+def _snap(cores, light, sigma):
+    """Move peaks to the brightest neighbour; keep those that stand out of the noise."""
+    padded = functional.pad(light[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    frame, row, column = cores.T
+    step = torch.arange(3, device=light.device)
+    around = padded[
+        frame[:, None, None],
+        row[:, None, None] + step[:, None],
+        column[:, None, None] + step,
+    ].flatten(1)
+    peak, place = around.max(dim=1)
+    limit = torch.tensor(light.shape[1:], device=light.device) - 1
+    moved = torch.stack([row + place // 3 - 1, column + place % 3 - 1], dim=1)
+    moved = torch.minimum(moved.clamp_min(0), limit)
+    floor = light.flatten(1).median(dim=1).values
+    seen = peak > (floor + 5 * sigma)[frame]
+    return torch.unique(torch.cat([frame[:, None], moved], dim=1)[seen], dim=0)

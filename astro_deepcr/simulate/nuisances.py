@@ -1,0 +1,287 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What detectors and processing add to a scene: things that are no cosmic rays."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+from ._fields import gradient_field, pixel_grid, power_law_field, rotated
+from ._random import per_frame
+
+__all__ = ["Resampling", "bleed", "detector_defects", "optics", "transfer_trails"]
+
+
+def optics(rng, light, sigma):
+    """
+    Let light pass through imperfect optics: vignetting, flat-field errors, streaks.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    light : (B, H, W) `torch.Tensor`
+        Expected electrons.
+    sigma : (B,) `torch.Tensor`
+        Noise of the background, which streaks are compared with.
+
+    Returns
+    -------
+    light : (B, H, W) `torch.Tensor`
+        The same, changed.
+    """
+    light = light + _streak(rng, light.shape[1:], sigma)
+    return light * _vignetting(rng, light.shape[1:]) * _flat_residuals(rng, light)
+
+
+def _streak(rng, shape, sigma):
+    """A satellite or an aeroplane, in a few frames."""
+    frames = torch.nonzero(rng.chance(0.04))[:, 0]
+    light = torch.zeros(rng.n, *shape, device=rng.device)
+    some = rng.many(len(frames))
+    rows, columns = pixel_grid(shape, rng.device)
+    dy = rows - per_frame(some.uniform(0.1, 0.9) * shape[0])
+    dx = columns - per_frame(some.uniform(0.1, 0.9) * shape[1])
+    along, across = rotated(dy, dx, per_frame(some.uniform(0, math.pi)))
+    width = per_frame(some.log_uniform(0.8, 6.0))
+    tumble = 1 + per_frame(some.uniform(0, 0.7) * some.chance(0.3)) * torch.cos(
+        along / per_frame(some.log_uniform(5, 100))
+    )
+    peak = per_frame(sigma[frames] * some.log_uniform(0.5, 100))
+    light[frames] = peak * tumble * torch.exp(-0.5 * (across / width) ** 2)
+    return light
+
+
+def _vignetting(rng, shape):
+    """Throughput that falls towards one side, and steps between amplifiers."""
+    fall = rng.chance(0.2) * rng.uniform(0, 0.3)
+    throughput = 1 - per_frame(fall) * (gradient_field(rng, shape) ** 2).clamp_max(1)
+    step = per_frame(rng.chance(0.1) * rng.normal(0.02))
+    _, columns = pixel_grid(shape, rng.device)
+    edge = per_frame(rng.uniform(0.1, 0.9) * shape[1])
+    return throughput * torch.where(columns > edge, 1 + step, 1.0)
+
+
+def _flat_residuals(rng, light):
+    """Uneven pixels and columns that flat-fielding has left."""
+    pixels = per_frame(rng.chance(0.5) * rng.log_uniform(0.0005, 0.02))
+    columns = per_frame(rng.chance(0.2) * rng.log_uniform(0.0005, 0.01))
+    uneven = 1 + pixels * rng.normal(1.0, *light.shape[1:])
+    uneven = uneven + columns * rng.normal(1.0, 1, light.shape[2])
+    return uneven.clamp_min(0)
+
+
+def detector_defects(rng, light, sigma):
+    """
+    Add hot, warm, weak and dead pixels and bad columns.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    light : (B, H, W) `torch.Tensor`
+        Expected electrons.
+    sigma : (B,) `torch.Tensor`
+        Noise of the background, which hot pixels are compared with.
+
+    Returns
+    -------
+    light : (B, H, W) `torch.Tensor`
+        Expected electrons with the defects.
+    bad : (B, H, W) `torch.Tensor` of bool
+        Pixels that a careful observer would have in a bad-pixel mask.
+    """
+    shape = light.shape[1:]
+    hot = _hot_pixels(rng, shape) * per_frame(sigma)
+    weak = per_frame(rng.chance(0.4) * rng.log_uniform(1e-5, 3e-3))
+    weak = rng.uniform(0, 1, *shape) < weak
+    column_light, column_gain = _bad_columns(rng, shape)
+    column_light = column_light * per_frame(sigma)
+    gain = torch.where(weak, per_frame(rng.uniform(0, 0.8)), 1.0) * column_gain
+    bad = weak | (hot > 10 * per_frame(sigma)) | (column_light > 0) | (column_gain < 1)
+    return light * gain + hot + column_light, bad
+
+
+def _hot_pixels(rng, shape):
+    """Excess dark current in units of the noise: many warm, few hot pixels."""
+    density = rng.chance(0.6) * rng.log_uniform(1e-5, 0.05)
+    counts = rng.poisson(density * math.prod(shape))
+    frame, each = rng.scatter(counts)
+    steep = rng.uniform(1.5, 2.5)[frame]
+    flux = each.power_law(steep, rng.uniform(1, 6)[frame], 2e3 + 0 * steep)
+    place = each.integers(0, math.prod(shape))
+    image = torch.zeros(rng.n, math.prod(shape), device=rng.device)
+    image[frame, place] = flux
+    # Some defects are shared by two neighbours.
+    paired = each.chance(0.08)
+    next_one = (place + 1).clamp_max(math.prod(shape) - 1)
+    image[frame[paired], next_one[paired]] = (flux * each.uniform(0.1, 1))[paired]
+    return image.view(rng.n, *shape)
+
+
+def _bad_columns(rng, shape):
+    """Light (in sigma) and sensitivity of columns that are bright or dark."""
+    counts = rng.chance(0.3) * rng.integers(1, 5)
+    frame, each = rng.scatter(counts)
+    column = each.integers(0, shape[1])
+    rows, _ = pixel_grid(shape, rng.device)
+    first = per_frame(each.uniform(-1, 0.9) * shape[0])[:, 0]
+    below = rows[:, 0] > first
+    bright = each.chance(0.6)[:, None]
+    light = torch.zeros(rng.n, *shape, device=rng.device)
+    gain = torch.ones(rng.n, *shape, device=rng.device)
+    light[frame, :, column] = below * bright * each.log_uniform(0.3, 100)[:, None]
+    loss = (below & ~bright) * each.uniform(0.02, 1)[:, None]
+    gain[frame, :, column] = 1 - loss
+    return light, gain
+
+
+def bleed(light, full_well):
+    """
+    Spill charge above the full well along columns, half of it each way.
+
+    Parameters
+    ----------
+    light : (B, H, W) `torch.Tensor`
+        Electrons.
+    full_well : (B,) `torch.Tensor`
+        Electrons that a pixel holds.
+
+    Returns
+    -------
+    light : (B, H, W) `torch.Tensor`
+        Electrons, nowhere above the full well; what reaches the edge is lost.
+    """
+    frames = torch.nonzero(light.amax(dim=(1, 2)) > full_well)[:, 0]
+    if not len(frames):
+        return light
+    light = light.clone()
+    part, limit = light[frames], per_frame(full_well[frames])
+    excess = (part - limit).clamp_min(0)
+    part = torch.minimum(part, limit)
+    part = _spill(part, excess / 2, limit)
+    part = _spill(part.flip(1), excess.flip(1) / 2, limit).flip(1)
+    light[frames] = part
+    return light
+
+
+def _spill(light, excess, limit):
+    """Carry charge towards higher rows until pixels with room have taken it."""
+    # The charge still carried after each row follows Lindley's recursion
+    # q = max(0, q + excess - room), which cumulative sums and minima solve at once.
+    balance = (excess - (limit - light)).double().cumsum(1)
+    carried = balance - balance.cummin(1).values.clamp_max(0)
+    before = functional.pad(carried, (0, 0, 1, 0))[:, :-1]
+    return light + (before + excess - carried).float()
+
+
+def transfer_trails(rng, images):
+    """
+    Trail charge behind bright pixels, as imperfect transfer does, in some frames.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    images : list of (B, H, W) `torch.Tensor`
+        All trailed alike: the light and the charge of cosmic rays.
+
+    Returns
+    -------
+    images : list of (B, H, W) `torch.Tensor`
+        With trails; the total charge stays.
+    """
+    lost = rng.chance(0.15) * rng.log_uniform(0.002, 0.15)
+    frames = torch.nonzero(lost)[:, 0]
+    if not len(frames):
+        return images
+    reach = 24
+    steps = torch.arange(1, reach + 1, device=rng.device)
+    scale = rng.log_uniform(1.5, 10.0)[frames]
+    kernel = torch.exp(-steps / scale[:, None])
+    kernel = lost[frames, None] * kernel / kernel.sum(1, keepdim=True)
+    kernel = torch.cat([1 - lost[frames, None], kernel], dim=1)
+    trailed = []
+    for image in images:
+        image = image.clone()
+        padded = functional.pad(image[frames], (0, 0, reach, 0))
+        image[frames] = functional.conv2d(
+            padded[None], kernel.flip(1)[:, None, :, None], groups=len(frames)
+        )[0]
+        trailed.append(image)
+    return trailed
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """
+    Interpolation of some frames onto a slightly different grid.
+
+    Parameters
+    ----------
+    frames : (N,) `torch.Tensor`
+        Which frames of a batch.
+    rows, columns : (N, S, S) `torch.Tensor`
+        Weights of the old in the new rows and columns.
+    """
+
+    frames: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+
+    @classmethod
+    def draw(cls, rng, shape, probability=0.1):
+        """Draw shifts below one pixel that vary a little over the frame."""
+        frames = torch.nonzero(rng.chance(probability))[:, 0]
+        some = rng.many(len(frames))
+        return cls(frames, *(_interpolation(some, size) for size in shape))
+
+    def apply(self, images):
+        """Resample images (B, H, W)."""
+        return self._weighted(images, self.rows, self.columns)
+
+    def apply_variance(self, variance):
+        """Carry the variance of independent pixels along."""
+        return self._weighted(variance, self.rows**2, self.columns**2)
+
+    def _weighted(self, images, rows, columns):
+        if not len(self.frames):
+            return images
+        images = images.clone()
+        images[self.frames] = rows @ images[self.frames] @ columns.mT
+        return images
+
+
+def _interpolation(rng, size):
+    """Linear or cubic interpolation along one axis as matrices, (n, size, size)."""
+    first, last = rng.uniform()[:, None], rng.uniform()[:, None]
+    place = torch.arange(size, device=rng.device)
+    shift = first + (last - first) * place / size
+    lag = place[None, None, :] - (place + shift)[..., None]
+    distance = lag.abs()
+    linear = (1 - distance).clamp_min(0)
+    # Cubic convolution with a = -1/2 (Keys 1981).
+    near = (1.5 * distance - 2.5) * distance**2 + 1
+    far = ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+    cubic = torch.where(distance < 1, near, torch.where(distance < 2, far, 0.0))
+    weights = torch.where(rng.chance(0.5)[:, None, None], linear, cubic)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def readout_pattern(rng, shape, read_noise):
+    """Offsets that carry no photon noise: steps of amplifiers, rows, columns, waves."""
+    columns = pixel_grid(shape, rng.device)[1]
+    edge = per_frame(rng.uniform(0.1, 0.9) * shape[1])
+    step = per_frame(rng.chance(0.15) * rng.normal(1.0))
+    pattern = step * (columns > edge)
+    rows = per_frame(rng.chance(0.1) * rng.log_uniform(0.05, 0.5))
+    pattern = pattern + rows * rng.normal(1.0, shape[0], 1)
+    stripes = per_frame(rng.chance(0.1) * rng.log_uniform(0.05, 0.5))
+    pattern = pattern + stripes * rng.normal(1.0, 1, shape[1])
+    frames = torch.nonzero(rng.chance(0.1))[:, 0]
+    if len(frames):
+        some = rng.many(len(frames))
+        waves = power_law_field(some, shape, some.uniform(0.5, 2.0))
+        pattern[frames] += per_frame(some.log_uniform(0.05, 0.4)) * waves
+    return pattern * per_frame(read_noise)
