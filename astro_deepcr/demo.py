@@ -39,12 +39,12 @@ def run_demo(directory, seed=1):
     with conf.set_temp("weights_dir", _weights_dir()):
         cleaned = cosmicray_deepcr(ccd, entry)
         probability = cosmicray_probability(ccd, entry)
-    found = cleaned.mask & ~_mask_of(ccd)
-    hit = truth.cosmic_rays
+    found = cleaned.mask & ~ccd.mask
+    untouched = ~(truth.mask | truth.ignore)
     yield (
         f"{entry.name} flagged {np.count_nonzero(found)} pixels: "
-        f"{np.mean(found[hit]):.1%} of the {np.count_nonzero(hit)} that cosmic rays "
-        f"hit, and {np.mean(found[~truth.touched]):.1e} of the untouched ones."
+        f"{np.mean(found[truth.mask]):.1%} of the {np.count_nonzero(truth.mask)} that "
+        f"cosmic rays hit, and {np.mean(found[untouched]):.1e} of the others."
     )
     ccd.write(directory / "demo_raw.fits", overwrite=True)
     cleaned.write(directory / "demo_cleaned.fits", overwrite=True)
@@ -52,10 +52,6 @@ def run_demo(directory, seed=1):
     figure.savefig(directory / "demo.png", dpi=120)
     for name in ("demo_raw.fits", "demo_cleaned.fits", "demo.png"):
         yield f"  {directory / name}"
-
-
-def _mask_of(ccd):
-    return np.zeros(ccd.shape, bool) if ccd.mask is None else ccd.mask
 
 
 def _weights_dir():
