@@ -19,7 +19,7 @@ from .header import log_to_meta
 from .images import parse_image, parse_mask, rebuild
 from .masks import check_fraction, find_cosmic_rays
 from .noise import measure_normalization
-from .units import parse_readnoise, scale_to_weights
+from .units import conversion_factor, parse_readnoise
 from .weights import get_weights
 
 __all__ = ["cosmicray_deepcr", "cosmicray_probability", "inpaint_cosmicrays"]
@@ -320,7 +320,7 @@ def inpaint_cosmicrays(
 def _converter(pixels, gain, exposure_time):
     """Return a function of a unit that gives the factor from the frame's unit."""
     return partial(
-        scale_to_weights,
+        conversion_factor,
         pixels.unit,
         gain=gain,
         exposure_time=exposure_time,

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Conversion between the unit of a frame and the unit that weights want."""
+"""Conversion between the units that frames and weights come in."""
 
 import math
 
@@ -8,10 +8,10 @@ from astropy import units as u
 __all__ = [
     "EXPOSURE_KEYWORDS",
     "GAIN_KEYWORDS",
+    "conversion_factor",
     "parse_exposure_time",
     "parse_gain",
     "parse_readnoise",
-    "scale_to_weights",
 ]
 
 GAIN_UNIT = u.electron / u.adu
@@ -25,9 +25,9 @@ EXPOSURE_KEYWORDS = ("EXPTIME", "EXPOSURE", "TEXPTIME", "ITIME")
 _SAME_UNIT = {u.DN: u.adu, u.ct: u.adu, u.ph: u.electron}
 
 
-def scale_to_weights(unit, wanted, *, gain=None, exposure_time=None, meta=None):
+def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None):
     """
-    Find the factor from a frame's unit to the unit that weights want.
+    Find the factor from the unit of a frame to another, that of weights.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def scale_to_weights(unit, wanted, *, gain=None, exposure_time=None, meta=None):
     Examples
     --------
     >>> from astropy import units as u
-    >>> from astro_deepcr.units import scale_to_weights
-    >>> scale_to_weights(u.adu, 'electron', gain=1.5)
+    >>> from astro_deepcr.units import conversion_factor
+    >>> conversion_factor(u.adu, 'electron', gain=1.5)
     1.5
-    >>> scale_to_weights(u.electron / u.s, 'electron', meta={'EXPTIME': 300.})
+    >>> conversion_factor(u.electron / u.s, 'electron', meta={'EXPTIME': 300.})
     300.0
     """
     if wanted is None:
@@ -84,7 +84,7 @@ def scale_to_weights(unit, wanted, *, gain=None, exposure_time=None, meta=None):
                 factor *= parse_exposure_time(exposure_time, meta, unit, wanted)
             return float(factor)
     msg = (
-        f"The image is in {unit}, the weights want {wanted}, and neither gain nor "
+        f"The image is in {unit}, {wanted} is needed, and neither gain nor "
         "exposure time leads from one to the other. Convert the image first."
     )
     raise ValueError(msg)
@@ -192,7 +192,7 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     value = u.Quantity(readnoise)
     if value.unit == u.dimensionless_unscaled:
         value = value * u.electron
-    factor = scale_to_weights(value.unit, u.electron, gain=gain, meta=meta)
+    factor = conversion_factor(value.unit, u.electron, gain=gain, meta=meta)
     number = float(value.value) * factor
     if not (math.isfinite(number) and number >= 0):
         msg = f"readnoise={readnoise} must be a number of electrons, 0 or more."
@@ -206,7 +206,7 @@ def _parse(name, value, target, keywords, meta, unit, wanted):
         value = _look_up(meta, keywords)
         if value is None:
             msg = (
-                f"The image is in {unit} and the weights want {wanted}, which needs "
+                f"The image is in {unit} and {wanted} is needed, which takes "
                 f"{name} ({target}); none was given, and the header has none of "
                 f"{', '.join(keywords)}. Pass {name}=..."
             )

@@ -121,9 +121,9 @@ def test_flag_bit(ccd, flag_bit, error, match):
 @pytest.mark.parametrize(
     ("unit", "arguments", "match"),
     [
-        ("adu", {}, r"in adu and the weights want electron.*gain.*Pass gain="),
+        ("adu", {}, r"in adu and electron is needed.*gain.*Pass gain="),
         ("electron / s", {}, r"EXPTIME.*Pass exposure_time="),
-        ("Jy", {}, "in Jy, the weights want electron"),
+        ("Jy", {}, "in Jy, electron is needed"),
         ("adu", {"gain": "NOGAIN"}, "header has no such keyword"),
         ("adu", {"gain": 1 * u.adu / u.electron}, r"gain=1.* positive .* electron"),
         ("electron / s", {"exposure_time": 0}, "exposure_time=0 must be one positive"),

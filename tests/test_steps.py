@@ -12,7 +12,7 @@ from astro_deepcr.flags import COSMIC_RAY_BITS, HST, parse_flag_bit
 from astro_deepcr.masks import find_cosmic_rays, grow_mask
 from astro_deepcr.noise import Normalization, sky_and_noise
 from astro_deepcr.tiling import cut_tile, plan_tiles, stitch_tile
-from astro_deepcr.units import parse_gain, parse_readnoise, scale_to_weights
+from astro_deepcr.units import conversion_factor, parse_gain, parse_readnoise
 
 
 class TestNoise:
@@ -70,14 +70,14 @@ class TestUnits:
     def test_all_ways(self):
         ways = {"gain": 4.0, "exposure_time": 10.0}
         e, adu, s = u.electron, u.adu, u.s
-        assert scale_to_weights(adu / s, e, **ways) == 40
-        assert scale_to_weights(e, adu, **ways) == 0.25
-        assert scale_to_weights(e / s, adu, **ways) == 2.5
-        assert scale_to_weights(e / u.min, e, **ways) == pytest.approx(1 / 6)
-        assert scale_to_weights(u.ct, adu) == 1
-        assert scale_to_weights(u.ph, e) == 1
-        assert scale_to_weights(u.Jy, None) == 1
-        assert scale_to_weights(None, e) == 1
+        assert conversion_factor(adu / s, e, **ways) == 40
+        assert conversion_factor(e, adu, **ways) == 0.25
+        assert conversion_factor(e / s, adu, **ways) == 2.5
+        assert conversion_factor(e / u.min, e, **ways) == pytest.approx(1 / 6)
+        assert conversion_factor(u.ct, adu) == 1
+        assert conversion_factor(u.ph, e) == 1
+        assert conversion_factor(u.Jy, None) == 1
+        assert conversion_factor(None, e) == 1
 
     def test_gain_of_the_header(self):
         assert parse_gain(None, {"GAIN": 1.6}) == 1.6

@@ -11,7 +11,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from ..units import scale_to_weights
+from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
 __all__ = ["LabelledFrame", "find_fits", "read_frame"]
@@ -105,7 +105,7 @@ class LabelledFrame:
     @property
     def to_electrons(self):
         """Factor from the unit of the frame to electrons."""
-        return scale_to_weights(
+        return conversion_factor(
             self.ccd.unit, u.electron, gain=self.gain, meta=self.ccd.meta
         )
 

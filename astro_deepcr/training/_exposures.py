@@ -11,7 +11,7 @@ from skimage.registration import phase_cross_correlation
 
 from ..images import parse_image
 from ..noise import sky_and_noise
-from ..units import EXPOSURE_KEYWORDS, parse_exposure_time, scale_to_weights
+from ..units import EXPOSURE_KEYWORDS, conversion_factor, parse_exposure_time
 
 __all__ = ["Exposure", "make_aligner", "measure_shift", "parse_exposures"]
 
@@ -114,7 +114,7 @@ def _exposure_times(ccds, exposure_time):
 
 def _parse_exposure(number, ccd, gain, seconds, saturation):
     pixels = parse_image(ccd)
-    factor = scale_to_weights(
+    factor = conversion_factor(
         pixels.unit,
         "electron",
         gain=gain,
