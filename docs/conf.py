@@ -2,9 +2,9 @@
 """
 Configuration of Sphinx. The build needs no network.
 
-What follows the settings are three hooks: an empty inventory in case another
-project's cannot be fetched, the check of references to other packages, and the
-table of weights, which is made from the registry.
+What follows the settings: an empty inventory in case another project's cannot be
+fetched, the check of references to other packages, and the table of weights, which
+is made from the registry.
 """
 
 import builtins
@@ -118,8 +118,14 @@ class WeightsZoo(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
 
+def pages_of_the_package(_app, env, *_):
+    """Name the pages to read again, since they depend on more than their text."""
+    return sorted({"api", "configuration", "weights"} & env.found_docs)
+
+
 def setup(app):
     """Connect the hooks with Sphinx."""
+    app.connect("env-get-outdated", pages_of_the_package)
     app.add_directive("weights-zoo", WeightsZoo)
     # After intersphinx (500), which makes a link where it can.
     app.connect("missing-reference", resolve_external, priority=900)
