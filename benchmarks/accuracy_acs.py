@@ -25,6 +25,23 @@ FIELDS = {
 }
 
 
+def acs_fields(n, side=512, seed=2):
+    """Return field -> generator of frames."""
+    return {
+        field: simulated_frames(
+            scene,
+            "ACS/WFC",
+            "low Earth orbit",
+            exposure_times=(400, 1200),
+            sky_rate=(0.05, 0.12),
+            n=n,
+            side=side,
+            seed=seed,
+        )
+        for field, scene in FIELDS.items()
+    }
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
@@ -32,22 +49,9 @@ def main():
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--seed", type=int, default=2)
     args = start(parser)
-    scenarios = {
-        field: simulated_frames(
-            scene,
-            "ACS/WFC",
-            "low Earth orbit",
-            exposure_times=(400, 1200),
-            sky_rate=(0.05, 0.12),
-            n=args.frames or 10,
-            side=args.side,
-            seed=args.seed,
-        )
-        for field, scene in FIELDS.items()
-    }
-    print_table(
-        compare(scenarios, args.methods, figures=args.figures, progress=args.progress)
-    )
+    fields = acs_fields(args.frames or 8, args.side, args.seed)
+    table = compare(fields, args.methods, figures=args.figures, progress=args.progress)
+    print_table(table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,12 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from numpy.testing import assert_array_equal
 
-from astro_deepcr.evaluation import LabelledFrame, find_fits, read_frame
+from astro_deepcr.evaluation import (
+    LabelledFrame,
+    find_fits,
+    labelled_frames,
+    read_frame,
+)
 
 STIS = Path(__file__).parents[2] / "shared" / "data" / "real" / "hst_stis_ngc1068"
 
@@ -137,3 +142,30 @@ def test_real_frames_can_be_read():
     assert frame.to_electrons == 1
     assert 0.02 < frame.truth.mean() < 0.1
     assert frame.pixels["hot"].any()
+
+
+def test_simulated_frames_are_taken_apart():
+    torch = pytest.importorskip("torch")
+    from astro_deepcr.simulate import simulate_frames
+
+    generator = torch.Generator().manual_seed(1)
+    batch = simulate_frames(
+        2,
+        (64, 64),
+        scenes="cluster",
+        detectors="ACS/WFC",
+        environments="low Earth orbit",
+        exposure_times=[500.0, 1000.0],
+        sky=50.0,
+        generator=generator,
+    )
+    frames = list(labelled_frames(batch))
+    assert len(frames) == 2
+    for number, frame in enumerate(frames):
+        assert_array_equal(frame.truth, batch.truth[number].numpy())
+        assert_array_equal(frame.electrons, batch.image[number].numpy())
+        assert not (frame.truth & frame.ignored).any()
+        cores = batch.star_cores[batch.star_cores[:, 0] == number, 1:].numpy()
+        assert np.all(frame.objects["cores"][tuple(cores.T)] > 0)
+        assert frame.gain == 2
+    assert frames[1].name == "cluster, 1000 s"

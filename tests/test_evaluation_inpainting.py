@@ -42,6 +42,14 @@ def test_pulls_tell_whether_the_stated_errors_are_right(scale):
     assert result["pull_mad_std"] == pytest.approx(1 / scale, rel=0.03)
 
 
+def test_stated_errors_may_be_those_of_a_reading():
+    light = TRUTH + 3 * RNG.standard_normal(TRUTH.shape)
+    stated = np.hypot(3, SIGMA)
+    result = inpainting_metrics(light, TRUTH, MASK, SIGMA, stated)
+    assert result["reading_pull_rms"] == pytest.approx(1, rel=0.03)
+    assert result["pull_std"] < 0.5
+
+
 def test_nothing_filled_gives_nan():
     nothing = np.zeros(TRUTH.shape, bool)
     result = inpainting_metrics(TRUTH, TRUTH, nothing, 1.0, SIGMA)

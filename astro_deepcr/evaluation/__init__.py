@@ -24,6 +24,7 @@ _PUBLIC = {
     "group_table": "events",
     "inpainting_metrics": "inpainting",
     "lacosmic_method": "peers",
+    "labelled_frames": "frames",
     "list_methods": "peers",
     "median_method": "peers",
     "network_method": "peers",

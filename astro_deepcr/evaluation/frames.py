@@ -14,7 +14,7 @@ from astropy.nddata import CCDData
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
-__all__ = ["LabelledFrame", "find_fits", "read_frame"]
+__all__ = ["LabelledFrame", "find_fits", "labelled_frames", "read_frame"]
 
 # BUNIT as observatories write it, which is not always as astropy reads it.
 _UNIT_SPELLINGS = {
@@ -113,6 +113,58 @@ class LabelledFrame:
     def electrons(self):
         """The frame in electrons, as float32, with 0 where it is `bad`."""
         return np.where(self.bad, 0, self.ccd.data * self.to_electrons).astype("f4")
+
+
+def labelled_frames(frames):
+    """
+    Take a batch of simulated frames apart.
+
+    Parameters
+    ----------
+    frames : `~astro_deepcr.simulate.Frames`
+        From `~astro_deepcr.simulate.simulate_frames`, on any device.
+
+    Yields
+    ------
+    LabelledFrame
+        In electrons. Objects that must not be flagged are the ``"cores"`` of stars and
+        galaxies, pixels the ``"saturated"`` and the ``"bad"`` ones (hot, weak, dead).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astro_deepcr.evaluation import labelled_frames
+    >>> from astro_deepcr.simulate import simulate_frames
+    >>> generator = torch.Generator().manual_seed(3)
+    >>> frames = simulate_frames(2, (64, 64), scenes="stars", generator=generator)
+    >>> [frame.truth.shape for frame in labelled_frames(frames)]
+    [(64, 64), (64, 64)]
+    """
+    cores = frames.star_cores.cpu().numpy()
+    for number, meta in enumerate(frames.meta):
+
+        def plane(name, number=number):
+            return getattr(frames, name)[number].cpu().numpy()
+
+        truth = plane("truth")
+        objects = np.zeros(truth.shape, int)
+        rows, columns = cores[cores[:, 0] == number, 1:].T
+        objects[rows, columns] = np.arange(1, len(rows) + 1)
+        yield LabelledFrame(
+            CCDData(plane("image"), unit="electron"),
+            truth,
+            plane("score_ignore"),
+            charge=plane("charge"),
+            event_id=plane("event_id"),
+            objects={"cores": objects},
+            pixels={kind: plane(kind) for kind in ("saturated", "bad")},
+            clean=plane("clean"),
+            sigma=plane("sigma"),
+            gain=meta["gain"],
+            readnoise=meta["read_noise"],
+            saturation=meta["full_well"],
+            name=f"{meta['scene']}, {meta['exposure_time']:.0f} s",
+        )
 
 
 def find_fits(folder):

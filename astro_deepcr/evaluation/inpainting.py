@@ -40,7 +40,9 @@ def inpainting_metrics(filled, truth, mask, sigma, stated=None, clip=CLIP):
         ``median_bias``, all in units of the local noise; and, with ``stated``,
         ``pull_mean``, ``pull_std`` and ``pull_mad_std`` of the pulls
         ``(filled - truth) / stated``, which are 0, 1 and 1 where the stated standard
-        deviations are right. Every figure is NaN where ``mask`` is empty.
+        deviations are those of the light; ``reading_pull_rms``, 1 where they are
+        those of a reading of the pixel, with its own noise ``sigma`` as well. Every
+        figure is NaN where ``mask`` is empty.
 
     Raises
     ------
@@ -61,7 +63,8 @@ def inpainting_metrics(filled, truth, mask, sigma, stated=None, clip=CLIP):
     mask = as_mask(mask, "mask")
     filled = _selected(filled, "filled", mask)
     error = filled - _selected(truth, "truth", mask)
-    ratio = error / _selected(sigma, "sigma", mask, positive=True)
+    sigma = _selected(sigma, "sigma", mask, positive=True)
+    ratio = error / sigma
     result = {
         "n": error.size,
         "rms": _rms(ratio),
@@ -70,7 +73,9 @@ def inpainting_metrics(filled, truth, mask, sigma, stated=None, clip=CLIP):
         "median_bias": float(np.median(ratio)) if ratio.size else np.nan,
     }
     if stated is not None:
-        pull = error / _selected(stated, "stated", mask, positive=True)
+        stated = _selected(stated, "stated", mask, positive=True)
+        pull = error / stated
+        result["reading_pull_rms"] = _rms(np.hypot(error, sigma) / stated)
         result["pull_mean"] = _mean(pull)
         result["pull_std"] = float(pull.std()) if pull.size else np.nan
         result["pull_mad_std"] = float(mad_std(pull)) if pull.size else np.nan
@@ -81,7 +86,10 @@ def compare_inpainting(
     scenarios, methods=("median", "mean", "idw", "biharmonic", "network")
 ):
     """
-    Compare ways to fill the pixels of the true mask.
+    Compare ways to fill the pixels that cosmic rays hit.
+
+    Filled are the true mask and the ignored pixels, which may hold charge of cosmic
+    rays as well; judged are those of the true mask.
 
     Parameters
     ----------
@@ -135,7 +143,7 @@ def compare_inpainting(
 
 
 def _fill(frame, method):
-    """Fill the true mask; return filled, true, noise, stated error of its pixels."""
+    """Return filled, true, noise and stated error of the hit pixels."""
     from ..core import inpaint_cosmicrays
 
     if frame.clean is None or frame.sigma is None:
@@ -144,11 +152,13 @@ def _fill(frame, method):
     ccd = CCDData(
         frame.ccd.data,
         unit=frame.ccd.unit,
-        mask=frame.bad | frame.truth,
+        mask=frame.bad,
         uncertainty=StdDevUncertainty(np.asarray(frame.sigma)),
     )
-    filled = inpaint_cosmicrays(ccd, frame.truth, method, gain=frame.gain)
-    hit = frame.truth & ~frame.bad
+    hit = frame.truth & ~frame.ignored
+    filled = inpaint_cosmicrays(
+        ccd, frame.truth | frame.ignored, method, gain=frame.gain
+    )
     stated = filled.uncertainty.array[hit]
     return np.array([filled.data[hit], frame.clean[hit], frame.sigma[hit], stated])
 
