@@ -15,6 +15,8 @@ __all__ = []
 
 # Cosmic rays in 256 x 256 pixels where no exposure time is given.
 _FEWEST, _MOST = 4, 900
+# The converter's range, in electrons, is at least this where detectors are drawn.
+_LOWEST_CEILING = 2e4
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ class Cameras:
 def draw_cameras(rng, detectors, environments, exposure_times, sky):
     """Look up what is given and draw what is `None`."""
     environments = _one_per_frame("environments", environments, rng.n, get_environment)
+    # Some telescopes on the ground reach the diffraction limit.
+    sharp = rng.chance(0.08 if environments is None else 0.0)
     if environments is None:
-        names = list_environments()
-        chosen = rng.integers(0, len(names)).tolist()
-        environments = [get_environment(names[one]) for one in chosen]
+        environments = _draw_environments(rng)
     detectors = _one_per_frame("detectors", detectors, rng.n, get_detector)
     if detectors is None:
         detectors = _draw_detectors(rng)
@@ -82,8 +84,8 @@ def draw_cameras(rng, detectors, environments, exposure_times, sky):
     if seconds is None:
         seconds = rng.log_uniform(10, 3000).tolist()
         factors = _rate_factors(rng, detectors, environments, seconds)
-    space = [all(s.kind != "muon" for s in one.species) for one in environments]
-    space = torch.tensor(space, device=rng.device) ^ rng.chance(0.08)
+    space = [_in_space(one) for one in environments]
+    space = torch.tensor(space, device=rng.device) | sharp
     return Cameras(
         detectors,
         environments,
@@ -105,6 +107,24 @@ def _one_per_frame(name, given, n, convert):
         msg = f"{name} has {len(values)} entries for {n} frames; give one, or {n}."
         raise ValueError(msg)
     return [convert(value) for value in values]
+
+
+def _in_space(environment):
+    """Whether there is no atmosphere to make muons, nor seeing."""
+    return all(species.kind != "muon" for species in environment.species)
+
+
+def _draw_environments(rng):
+    """As many in space as on the ground."""
+    known = [get_environment(name) for name in list_environments()]
+    above = [one for one in known if _in_space(one)]
+    below = [one for one in known if not _in_space(one)]
+    choices = zip(rng.chance(0.5).tolist(), rng.uniform().tolist(), strict=True)
+    drawn = []
+    for space, part in choices:
+        group = above if space else below
+        drawn.append(group[int(part * len(group))])
+    return drawn
 
 
 def _draw_detectors(rng):
@@ -130,6 +150,7 @@ def _draw_detectors(rng):
             diffusion=base.diffusion * wide,
             read_noise=noise * u.electron,
             gain=gain * u.electron / u.adu,
+            saturation=max(base.saturation.value, _LOWEST_CEILING / gain) * u.adu,
             full_well=well * u.electron,
             binning=binning if base.thickness < 50 * u.um else 1,
         )

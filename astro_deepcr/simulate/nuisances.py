@@ -192,7 +192,7 @@ def transfer_trails(rng, images):
     images : list of (B, H, W) `torch.Tensor`
         With trails; the total charge stays.
     """
-    lost = rng.chance(0.15) * rng.log_uniform(0.002, 0.15)
+    lost = rng.chance(0.15) * rng.log_uniform(0.002, 0.08)
     frames = torch.nonzero(lost)[:, 0]
     if not len(frames):
         return images

@@ -51,9 +51,13 @@ class PSF:
         """Largest fraction of a star's light in one pixel, for each frame."""
         return self.templates[:, 0].amax(dim=(1, 2))
 
-    def __getitem__(self, frames):
-        """PSFs of some of the frames."""
-        return PSF(self.templates[frames], self.envelope[frames])
+    @property
+    def wing(self):
+        """Mean of each template in a ring just before its end, and its radius."""
+        radius = torch.hypot(*_offsets(self.templates.device))
+        start = 0.7 * REACH
+        ring = ((radius - start).abs() < 1).float()
+        return (self.templates[:, 0] * ring).sum(dim=(1, 2)) / ring.sum(), start
 
     def add_points(self, images, points, sigma):
         """
@@ -135,7 +139,7 @@ def draw_psf(rng, *, space=None):
         frames = torch.nonzero(kind)[:, 0]
         if len(frames):
             templates[frames] = make(rng.many(len(frames)))
-    templates *= _taper(rng.device)
+    templates *= _taper(torch.hypot(*_offsets(rng.device)))
     # A pixel collects OVERSAMPLING**2 samples; their sum over all pixels is one.
     templates /= templates.sum(dim=(2, 3), keepdim=True) / OVERSAMPLING**2
     return PSF(templates, _envelope(templates))
@@ -147,10 +151,8 @@ def _offsets(device):
     return (rows - _SIDE // 2) / OVERSAMPLING, (columns - _SIDE // 2) / OVERSAMPLING
 
 
-def _taper(device):
+def _taper(radius):
     """Let the wings end softly in a circle: bright stars must not show a square."""
-    dy, dx = _offsets(device)
-    radius = torch.hypot(dy, dx)
     return ((REACH - 0.5 - radius) / (0.25 * REACH)).clamp(0, 1)
 
 

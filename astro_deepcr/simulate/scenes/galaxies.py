@@ -166,7 +166,8 @@ def _knots(setting, where, brightness):
     frame, each = rng.scatter(rng.poisson(rng.log_uniform(1, 300)))
     row, column = _places(setting, where, frame, each)
     peak = brightness[frame] * each.power_law(1.8, 0.03, 3.0)
-    flux = peak / setting.psf.peak[frame]
+    # In bad seeing they drown in each other rather than outshine the galaxy.
+    flux = peak / setting.psf.peak[frame].clamp_min(0.04)
     return frame, row, column, flux
 
 

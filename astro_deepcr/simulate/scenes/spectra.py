@@ -28,8 +28,9 @@ def long_slit(setting):
     for number in range(_OBJECTS):
         shown = rng.chance(0.8 if number == 0 else 0.4)
         light = light + per_frame(shown) * _trace(setting, place, fwhm)
-    shown = per_frame(rng.chance(0.5))
-    light = light + shown * _extended_source(setting, place, fwhm)
+    for probability in (0.5, 0.25):
+        shown = per_frame(rng.chance(probability))
+        light = light + shown * _extended_source(setting, place, fwhm)
     light = light * _slit(rng, rows, shape) * _fringes(rng, place, rows, shape)
     scattered = 0.02 * per_frame(setting.sky)
     return Layers(spectrum.orient(rng, light + scattered))
@@ -73,11 +74,12 @@ def _extended_source(setting, place, fwhm):
     size = per_frame(rng.log_uniform(4, 80))
     along = (rows - per_frame(rng.uniform(0.1, 0.9) * shape[0])) / size
     velocity = per_frame(rng.normal(4.0)) * torch.tanh(along * 2)
-    ripple = per_frame(rng.normal(0.6)) * smooth_field(rng, shape, 12)[:, :, :1]
+    ripple = power_law_field(rng, shape, rng.uniform(2.0, 4.0))[:, :, :1]
+    ripple = per_frame(rng.log_uniform(0.2, 6.0)) * ripple
     moved = place + velocity + ripple
     profile = torch.exp(-along.abs())
     clumps = power_law_field(rng, shape, rng.uniform(1.5, 3.0))[:, :, :1]
-    clumps = torch.exp(per_frame(rng.uniform(0.2, 1.2)) * clumps)
+    clumps = torch.exp(per_frame(rng.uniform(0.2, 1.6)) * clumps)
     width = shape[1]
     number = rng.uniform(1, 8) * width / 256
     lines = spectrum.line_grid(rng, width, number, slope=1.3)
@@ -90,7 +92,7 @@ def _extended_source(setting, place, fwhm):
 
 def _slit(rng, rows, shape):
     """Uneven illumination along the slit, and its ends in some frames."""
-    uneven = per_frame(rng.log_uniform(0.003, 0.1))
+    uneven = per_frame(rng.log_uniform(0.002, 0.03))
     grooves = power_law_field(rng, shape, rng.uniform(0.5, 2.0))[:, :, :1]
     ends = per_frame(rng.chance(0.35))
     half = per_frame(rng.uniform(0.25, 0.7)) * shape[0]
@@ -164,7 +166,8 @@ def _orders(setting, spacing, growth, *, curve):
     local = per_frame(spacing) / (1 + 2 * stretch * y).clamp_min(0.2)
     across = (number - order) * local
     tilt = per_frame(rng.normal(0.08)).clamp(-0.3, 0.3)
-    shift = per_frame(rng.uniform(-10, 10)) * torch.sin(order)
+    shift = torch.sin(order * per_frame(rng.log_uniform(0.02, 1.0)))
+    shift = per_frame(rng.uniform(-10, 10)) * shift
     place = columns + tilt * across + shift
     return order.long() % _ORDERS, across, place
 
@@ -239,7 +242,7 @@ def slitless(setting):
     light = spectrum.object_spectrum(each, 2 * half + 1, width)
     light = light[:, :: spectrum.SAMPLES][:, spectrum.MARGIN :][:, : 2 * half + 1]
     band = spectrum.window(along, per_frame(length / 2), 4.0)
-    stamps = light[:, None, :] * profile * band * per_frame(flux / length.sqrt())
+    stamps = light[:, None, :] * profile * band * per_frame(flux * 2 / length.sqrt())
     centre = (column + each.uniform(-5, 5)).round().long()
     add_stamps(background, frame, row.round().long(), centre, stamps)
     zeroth = (frame, row, column - length, flux * 0.05)

@@ -36,25 +36,20 @@ def field_stars(setting, *, fewest=1, most=60):
 def cluster(setting):
     """Star clusters with a dense core, and the light of stars too faint to see."""
     rng, shape = setting.rng, setting.shape
-    core = rng.log_uniform(8, 150)
-    centre = rng.uniform(-0.2, 1.2, 2) * torch.tensor(shape, device=rng.device)
-    counts = rng.poisson(rng.log_uniform(300, 6000) * setting.area)
-    frame, each = rng.scatter(counts)
-    # A Plummer sphere in projection: the radius that encloses a random fraction.
-    fraction = each.uniform(0, 0.93)
-    radius = core[frame] * (fraction / (1 - fraction)).sqrt()
-    angle = each.uniform(0, 2 * math.pi)
-    row = centre[frame, 0] + radius * torch.sin(angle)
-    column = centre[frame, 1] + radius * torch.cos(angle)
+    core = per_frame(rng.log_uniform(15, 400))
+    centre = rng.uniform(0, 1, 2) * torch.tensor(shape, device=rng.device)
+    # Stars per pixel in the centre; thinned out as a Plummer sphere in projection.
+    density = rng.log_uniform(0.003, 0.12)
+    frame, each = rng.scatter(rng.poisson(density * math.prod(shape)))
+    row, column = each.uniform(-4, shape[0] + 3), each.uniform(-4, shape[1] + 3)
+    r2 = (row - centre[frame, 0]) ** 2 + (column - centre[frame, 1]) ** 2
+    kept = each.chance((1 + r2 / core[frame, 0, 0] ** 2) ** -2)
     flux = _cluster_fluxes(setting, frame, each)
-    inside = (row > -5) & (row < shape[0] + 4) & (column > -5) & (column < shape[1] + 4)
-    points = tuple(values[inside] for values in (frame, row, column, flux))
+    points = tuple(values[kept] for values in (frame, row, column, flux))
     rows, columns = pixel_grid(shape, rng.device)
-    r2 = (rows - per_frame(centre[:, 0])) ** 2 + (
-        columns - per_frame(centre[:, 1])
-    ) ** 2
+    dy, dx = rows - per_frame(centre[:, 0]), columns - per_frame(centre[:, 1])
     glow = per_frame(setting.sigma * rng.log_uniform(0.3, 30))
-    glow = glow / (1 + r2 / per_frame(core) ** 2) ** 2
+    glow = glow / (1 + (dy**2 + dx**2) / core**2) ** 2
     return Layers(
         setting.background() + glow, points=[points, field_stars(setting, most=20)]
     )
@@ -95,12 +90,15 @@ def _halo(setting, centre, flux):
     rng = setting.rng
     rows, columns = pixel_grid(setting.shape, rng.device)
     dy, dx = rows - per_frame(centre[:, 0]), columns - per_frame(centre[:, 1])
-    radius = torch.hypot(dy, dx) + 3.0
-    scattered = per_frame(flux * rng.log_uniform(1e-3, 1e-2))
-    halo = scattered * radius ** -per_frame(rng.uniform(2.2, 3.2))
+    radius = torch.hypot(dy, dx)
+    ring, start = setting.psf.wing
+    scattered = per_frame(flux * ring)
+    # It takes over, at the same brightness, where the template ends.
+    halo = scattered / (1 + (radius / start) ** per_frame(rng.uniform(2.0, 3.2)))
     angle = rng.uniform(0, math.pi)
     width = per_frame(rng.log_uniform(0.6, 2.0))
-    strength = per_frame(rng.chance(0.8) * rng.log_uniform(0.05, 1.0)) * scattered
+    strength = per_frame(rng.chance(0.8) * rng.log_uniform(0.05, 1.0))
+    strength = strength * per_frame(flux) * 3e-3
     ripple = per_frame(rng.log_uniform(3.0, 25.0))
     for turn in (0.0, math.pi / 2):
         along, across = rotated(dy, dx, per_frame(angle + turn))
@@ -121,5 +119,5 @@ def _ghost(setting, centre, flux):
     dy, dx = rows - per_frame(place[:, 0]), columns - per_frame(place[:, 1])
     radius = torch.hypot(dy, dx)
     disc = (outer - radius + 0.5).clamp(0, 1) * (radius - inner + 0.5).clamp(0, 1)
-    light = per_frame(rng.chance(0.4) * flux * rng.log_uniform(1e-5, 1e-3))
+    light = per_frame(rng.chance(0.4) * flux * rng.log_uniform(1e-5, 3e-4))
     return light * disc / outer**2
