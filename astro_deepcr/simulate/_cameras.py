@@ -143,6 +143,8 @@ def _draw_detectors(rng):
     detectors = []
     for name, thick, wide, noise, gain, well, binning in drawn:
         base = get_detector(names[name])
+        # No one lets the converter's steps outgrow the noise by much.
+        gain = min(gain, 2.0 * noise)
         one = replace(
             base,
             thickness=base.thickness * thick,

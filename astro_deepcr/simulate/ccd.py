@@ -108,10 +108,13 @@ def make_cosmicray_ccd(
     seconds = _value("exposure_time", exposure_time, u.s)
     background = _value("sky", sky, u.electron)
     scale = _scale(unit, detector)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        msg = f"seed={seed!r} must be a whole number."
+        raise ValueError(msg)
     frames = simulate_frames(
         1,
         shape,
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(int(seed)),
         scenes=scene,
         detectors=detector,
         environments=environment,
@@ -150,12 +153,12 @@ def _value(name, given, unit):
 
 
 def _scale(unit, detector):
-    """Factor from electrons to the unit."""
+    """Electrons per unit."""
     unit = u.Unit(unit)
     if unit not in (u.electron, u.adu):
         msg = f"unit={str(unit)!r} must be 'electron' or 'adu'."
         raise ValueError(msg)
-    return 1.0 if unit == u.electron else 1 / detector.gain.value
+    return 1.0 if unit == u.electron else detector.gain.value
 
 
 def _header(meta, detector):
@@ -174,9 +177,9 @@ def _header(meta, detector):
 def _ccd(data, noise, bad, unit, scale, meta, shape):
     """Wrap arrays in electrons into a CCDData."""
     ccd = CCDData(
-        data * np.float32(scale),
+        data / np.float32(scale),
         unit=unit,
-        uncertainty=StdDevUncertainty(noise * np.float32(scale)),
+        uncertainty=StdDevUncertainty(noise / np.float32(scale)),
         mask=bad.copy(),
         wcs=_wcs(shape),
     )

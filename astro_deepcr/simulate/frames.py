@@ -14,6 +14,9 @@ from .scenes import Setting, draw_scenes
 
 __all__ = ["Frames", "simulate_frames"]
 
+# Pixels that belong to an event are at most this far from where it struck.
+_LONGEST_TRAIL = 12
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -232,12 +235,19 @@ def _expose(rng, light, charge, cameras, nuisances):
 
 def _spread(event_id, charge):
     """Give pixels that trails and interpolation reached their neighbour's event."""
-    reached = (charge.abs() > 1) & (event_id == 0)
-    if not reached.any():
-        return event_id
-    # Float64 holds any event number exactly.
-    near = functional.max_pool2d(event_id[:, None].double(), 3, 1, 1)[:, 0]
-    return torch.where(reached, near.to(event_id.dtype), event_id)
+    event_id = event_id.clone()
+    for _ in range(_LONGEST_TRAIL):
+        open_pixels = (charge.abs() > 1) & (event_id == 0)
+        frames = torch.nonzero(open_pixels.any(dim=2).any(dim=1))[:, 0]
+        if not len(frames):
+            break
+        old = event_id[frames]
+        padded = functional.pad(old, (1, 1, 1, 1))
+        near = torch.maximum(padded[:, :-2, 1:-1], padded[:, 2:, 1:-1])
+        near = torch.maximum(near, padded[:, 1:-1, :-2])
+        near = torch.maximum(near, padded[:, 1:-1, 2:])
+        event_id[frames] = torch.where(open_pixels[frames], near, old)
+    return event_id
 
 
 def _snap(cores, light, sigma):

@@ -38,6 +38,8 @@ def line_grid(rng, width, number, *, slope=1.6, groups=False):
 
 def smear(grid, fwhm):
     """Give lines a Gaussian profile of ``fwhm`` pixels, integrated over pixels."""
+    if not len(grid):  # no object is in the field
+        return grid
     length = grid.shape[1]
     wave = torch.fft.rfftfreq(length, device=grid.device) * SAMPLES
     sigma = fwhm[:, None] / 2.3548

@@ -1,0 +1,101 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Tests of the nuisances: what must be conserved is conserved."""
+
+import pytest
+import torch
+
+from astro_deepcr.simulate import nuisances
+from astro_deepcr.simulate._random import Draws
+
+
+def draws(n=64, seed=1):
+    return Draws(torch.Generator().manual_seed(seed), n)
+
+
+def test_bleeding_conserves_charge_and_respects_the_full_well():
+    light = torch.zeros(2, 101, 9)
+    light[0, 50, 4] = 2_050.0
+    light[1, 50, 4] = 90.0
+    got = nuisances.bleed(light, torch.tensor([100.0, 100.0]))
+    assert torch.equal(got[1], light[1])
+    assert got[0].max() <= 100.001
+    assert got[0].sum().item() == pytest.approx(2_050.0, rel=1e-5)
+    trail = got[0, :, 4]
+    assert (trail[41:60] == 100).all()
+    assert torch.allclose(trail, trail.flip(0), atol=1e-3)
+    assert got[0, :, :4].sum() == 0
+
+
+def test_bleeding_skips_pixels_that_are_full_already():
+    light = torch.zeros(1, 60, 1)
+    light[0, 30] = 300.0
+    light[0, 31:35] = 100.0
+    got = nuisances.bleed(light, torch.tensor([100.0]))
+    assert got[0, 35, 0] == pytest.approx(100.0)
+    assert got.sum().item() == pytest.approx(700.0)
+
+
+def test_bleeding_over_the_edge_loses_charge():
+    light = torch.zeros(1, 10, 1)
+    light[0, 5] = 1e6
+    got = nuisances.bleed(light, torch.tensor([100.0]))
+    assert (got == 100).all()
+
+
+def test_trails_conserve_charge_and_point_one_way():
+    light = torch.zeros(64, 80, 5)
+    light[:, 20, 2] = 1000.0
+    charge = 2 * light
+    trailed, other = nuisances.transfer_trails(draws(), [light, charge])
+    assert torch.allclose(trailed.sum(dim=(1, 2)), torch.tensor(1000.0))
+    assert torch.allclose(other, 2 * trailed, atol=1e-3)
+    assert (trailed[:, :20] == 0).all()
+    some = (trailed[:, 21, 2] > 0).sum()
+    assert 1 <= some <= 30
+    assert light[:, 20, 2].min() == 1000  # what went in is not changed
+
+
+def test_resampling_keeps_constants_and_lowers_the_noise():
+    resampling = nuisances.Resampling.draw(draws(), (40, 50), probability=0.5)
+    ones = torch.ones(64, 40, 50)
+    assert torch.allclose(resampling.apply(ones), ones, atol=1e-5)
+    variance = resampling.apply_variance(ones)
+    touched = torch.zeros(64, dtype=torch.bool)
+    touched[resampling.frames] = True
+    assert 10 < touched.sum() < 54
+    assert (variance[~touched] == 1).all()
+    assert variance[touched].mean() < 0.95
+
+
+def test_variance_of_resampled_noise_is_predicted():
+    resampling = nuisances.Resampling.draw(draws(300), (24, 24), probability=1.0)
+    noise = torch.randn(300, 24, 24, generator=torch.Generator().manual_seed(2))
+    got = resampling.apply(noise)
+    predicted = resampling.apply_variance(torch.ones_like(noise))
+    assert (got**2 / predicted).mean().item() == pytest.approx(1.0, abs=0.02)
+
+
+def test_defects_are_flagged_where_they_matter():
+    light = torch.full((64, 64, 64), 100.0)
+    got, bad = nuisances.detector_defects(draws(), light, torch.full((64,), 10.0))
+    strange = (got > 250) | (got < 60)
+    assert bad[strange].all()
+    assert 1e-4 < bad.float().mean() < 0.1
+    assert (bad.any(dim=2).any(dim=1)).float().mean() < 1  # some detectors are perfect
+    assert (got >= 0).all()
+
+
+def test_optics_change_most_frames_a_little():
+    light = torch.full((64, 64, 64), 100.0)
+    got = nuisances.optics(draws(), light, torch.full((64,), 10.0))
+    assert (got >= 0).all()
+    ratio = got.flatten(1).median(dim=1).values / 100
+    assert (ratio > 0.7).all()
+    assert ratio.median().item() == pytest.approx(1.0, abs=0.02)
+    assert (got.amax(dim=(1, 2)) > 150).any()  # a streak in some
+
+
+def test_pattern_of_the_readout_is_small():
+    pattern = nuisances.readout_pattern(draws(), (64, 64), torch.full((64,), 5.0))
+    assert pattern.std() < 10
+    assert (pattern == 0).all(dim=2).all(dim=1).any()
