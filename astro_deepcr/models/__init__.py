@@ -9,11 +9,20 @@ for an inpainting network the normalised value.
 
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
+from .plain_unet import PlainUNet, fold, reparametrize
 
-__all__ = ["ARCHITECTURES", "build_model"]
+__all__ = [
+    "ARCHITECTURES",
+    "DeepCRUNet",
+    "PlainUNet",
+    "build_model",
+    "fold",
+    "model_reach",
+    "reparametrize",
+]
 
 #: Name (as weights files give it) -> class.
-ARCHITECTURES = {"deepcr-unet": DeepCRUNet}
+ARCHITECTURES = {"deepcr-unet": DeepCRUNet, "plain-unet": PlainUNet}
 
 
 def build_model(architecture, arguments):
@@ -55,3 +64,36 @@ def build_model(architecture, arguments):
     except TypeError as err:
         msg = f"The architecture {architecture!r} does not take {arguments}: {err}."
         raise WeightsError(msg) from None
+
+
+def model_reach(architecture, arguments):
+    """
+    Say how far a network looks, and how many pixels it pools.
+
+    Parameters
+    ----------
+    architecture, arguments
+        As for `build_model`.
+
+    Returns
+    -------
+    halo, stride : int
+        What a weights file has to say.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.WeightsError
+        If the architecture is not known or does not take the arguments.
+
+    Examples
+    --------
+    >>> from astro_deepcr.models import model_reach
+    >>> model_reach('deepcr-unet', {'hidden': 4})
+    (10, 2)
+    """
+    build_model(architecture, arguments)
+    if architecture == "plain-unet":
+        return PlainUNet.reach(**arguments)
+    levels = arguments.get("levels", 2)
+    # Two convolutions a block, like a plain U-Net with a full-resolution stem.
+    return PlainUNet.reach(widths=[1] * levels, depths=2, stem="full")

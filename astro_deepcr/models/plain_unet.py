@@ -1,0 +1,251 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""A family of fast U-Nets of plain convolutions."""
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+__all__ = ["PlainUNet", "fold", "reparametrize"]
+
+_STEMS = {"full": 1, "unshuffle": 2}
+# Cosmic rays hit about one pixel in a hundred: where training starts from.
+_FIRST_LOGIT = -4.6
+
+
+class PlainUNet(nn.Module):
+    """
+    A U-Net of plain 3 x 3 convolutions with additive skips, to find cosmic rays.
+
+    Nothing normalises inside of it, so that a pixel's result depends on nothing
+    that is farther away than `reach` says.
+
+    Parameters
+    ----------
+    in_channels : int, optional
+        Channels of the image.
+    widths : tuple of int, optional
+        Channels at each level; a level has half the resolution of the one above.
+    depths : tuple of int or int, optional
+        Convolutions in a row at each level, on the way down and, but for the last
+        level, again on the way up.
+    stem : {'full', 'unshuffle'}, optional
+        Whether the first level has the resolution of the image, or half of it:
+        squares of 2 x 2 pixels then become four channels.
+    detail : int, optional
+        Channels of a thin branch at full resolution that is merged at the end; 0
+        for none. Only with the stem 'unshuffle'.
+
+    Raises
+    ------
+    ValueError
+        If the arguments do not go together.
+
+    Notes
+    -----
+    With a stem 'unshuffle' the convolutions of the first level cost a quarter.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astro_deepcr.models import PlainUNet
+    >>> network = PlainUNet(widths=(8, 16), depths=1, detail=4)
+    >>> network(torch.zeros(2, 1, 32, 48)).shape
+    torch.Size([2, 1, 32, 48])
+    >>> PlainUNet.reach(widths=(8, 16), depths=1, detail=4)
+    (12, 4)
+    """
+
+    def __init__(
+        self, in_channels=1, widths=(32, 64, 96), depths=2, stem="unshuffle", detail=0
+    ):
+        super().__init__()
+        widths, depths = _check(widths, depths, stem, detail)
+        self.fold_input = _STEMS[stem]
+        n_in = in_channels * self.fold_input**2
+        self.down = nn.ModuleList(
+            _block(n_in, n_out, depth)
+            for n_in, n_out, depth in zip((n_in, *widths), widths, depths, strict=False)
+        )
+        below = list(zip(widths[1:], widths[:-1], depths[:-1], strict=True))[::-1]
+        self.up = nn.ModuleList(nn.Conv2d(low, high, 1) for low, high, _ in below)
+        self.merge = nn.ModuleList(_block(high, high, n) for _, high, n in below)
+        self.detail = nn.Conv2d(in_channels, detail, 3, padding=1) if detail else None
+        last = detail or widths[0]
+        if detail:
+            self.spread = nn.Conv2d(widths[0], detail * self.fold_input**2, 1)
+            self.refine = nn.Conv2d(detail, detail, 3, padding=1)
+        self.head = nn.Conv2d(last, 1 if detail else self.fold_input**2, 1)
+        nn.init.constant_(self.head.bias, _FIRST_LOGIT)
+
+    def forward(self, x):
+        """Return logits, shape (batch, 1, rows, columns)."""
+        image = x
+        if self.fold_input > 1:
+            x = nn.functional.pixel_unshuffle(x, self.fold_input)
+        skips = []
+        for block in self.down[:-1]:
+            skips.append(block(x))
+            x = nn.functional.max_pool2d(skips[-1], 2)
+        x = self.down[-1](x)
+        for up, merge in zip(self.up, self.merge, strict=True):
+            low = nn.functional.interpolate(up(x), scale_factor=2, mode="nearest")
+            x = merge(skips.pop() + low)
+        if self.detail is None:
+            x = self.head(x)
+            return nn.functional.pixel_shuffle(x, self.fold_input)
+        coarse = nn.functional.pixel_shuffle(self.spread(x), self.fold_input)
+        fine = torch.relu(self.detail(image) + coarse)
+        return self.head(torch.relu(self.refine(fine)))
+
+    @staticmethod
+    def reach(
+        in_channels=1,  # noqa: ARG004 (the same arguments as the class)
+        widths=(32, 64, 96),
+        depths=2,
+        stem="unshuffle",
+        detail=0,
+    ):
+        """
+        Say how far a network with such arguments looks, without making it.
+
+        Parameters
+        ----------
+        in_channels, widths, depths, stem, detail
+            As for the class.
+
+        Returns
+        -------
+        halo : int
+            Pixels on each side, a multiple of the stride.
+        stride : int
+            Pixels that are pooled together along each axis.
+        """
+        widths, depths = _check(widths, depths, stem, detail)
+        steps = [_STEMS[stem] * 2**level for level in range(len(widths))]
+        ways = [2] * (len(widths) - 1) + [1]
+        blocks = zip(ways, depths, steps, strict=True)
+        halo = sum(way * depth * step for way, depth, step in blocks)
+        # Pixels of one coarse cell see the same; the first may be its last one.
+        halo += steps[-1] - 1 + bool(detail)
+        return -(-halo // steps[-1]) * steps[-1], steps[-1]
+
+
+class _Kernel(nn.Module):
+    """
+    A 3 x 3 kernel as gain x direction, plus a 1 x 1 kernel in its centre.
+
+    The length of the direction does not matter, which steadies the steps of the
+    optimiser. The sum is one plain kernel.
+    """
+
+    def forward(self, direction, gain, point):
+        """Return the plain kernel."""
+        length = direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+        kernel = direction * (gain / length)[:, None, None, None]
+        return kernel + nn.functional.pad(point[:, :, None, None], (1, 1, 1, 1))
+
+    def right_inverse(self, kernel):
+        """Return the parts that a plain kernel starts from."""
+        point = torch.zeros_like(kernel[:, :, 0, 0])
+        return kernel.clone(), kernel.flatten(1).norm(dim=1), point
+
+
+def reparametrize(network):
+    """
+    Give the 3 x 3 convolutions of a network more parameters to train.
+
+    Each kernel becomes the sum of a 3 x 3 kernel with a gain of its own and a 1 x 1
+    kernel [1]_. What the network computes does not change, nor what it costs.
+
+    Parameters
+    ----------
+    network : `torch.nn.Module`
+        Is changed.
+
+    Returns
+    -------
+    network : `torch.nn.Module`
+        The same object. `fold` gives its tensors as plain kernels.
+
+    References
+    ----------
+    .. [1] Ding, X., et al. 2021, "RepVGG: Making VGG-style ConvNets Great Again",
+       CVPR. Salimans, T. & Kingma, D. P. 2016, "Weight Normalization", NeurIPS.
+
+    Examples
+    --------
+    >>> from astro_deepcr.models import PlainUNet, fold, reparametrize
+    >>> network = reparametrize(PlainUNet(widths=(4, 8), depths=1))
+    >>> fold(network).keys() == PlainUNet(widths=(4, 8), depths=1).state_dict().keys()
+    True
+    """
+    for layer in list(network.modules()):
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
+            parametrize.register_parametrization(layer, "weight", _Kernel())
+    return network
+
+
+def fold(network):
+    """
+    Return the tensors of a network as those of plain convolutions.
+
+    Parameters
+    ----------
+    network : `torch.nn.Module`
+        Reparametrised or not; it is not changed.
+
+    Returns
+    -------
+    state : dict of str to `torch.Tensor`
+        On the CPU; for the ``load_state_dict`` of the plain network.
+    """
+    state = {
+        name: value
+        for name, value in network.state_dict().items()
+        if ".parametrizations." not in name
+    }
+    for name, layer in network.named_modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            state[f"{name}.weight"] = layer.weight
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def _check(widths, depths, stem, detail):
+    """Return widths and depths as tuples of the same length."""
+    widths = tuple(widths)
+    depths = (depths,) * len(widths) if isinstance(depths, int) else tuple(depths)
+    if not widths or len(depths) != len(widths) or min(*widths, *depths) < 1:
+        msg = (
+            f"widths={widths} and depths={depths} must be as many numbers, 1 or more: "
+            "one for each level."
+        )
+        raise ValueError(msg)
+    if stem not in _STEMS:
+        msg = f"stem={stem!r} is not known; choose one of {', '.join(_STEMS)}."
+        raise ValueError(msg)
+    if detail < 0 or (detail and stem == "full"):
+        msg = (
+            f"detail={detail} with stem={stem!r}: a branch at full resolution (1 "
+            "channel or more) goes with the stem 'unshuffle' only."
+        )
+        raise ValueError(msg)
+    return widths, depths
+
+
+def _block(n_in, n_out, depth):
+    layers = []
+    for i in range(depth):
+        layer = nn.Conv2d(n_in if i == 0 else n_out, n_out, 3, padding=1)
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+        if layer.in_channels == n_out:
+            _make_residual(layer)
+        layers += [layer, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+@torch.no_grad()
+def _make_residual(layer):
+    """Let a convolution start near the identity, as a residual block does."""
+    layer.weight.mul_(0.5)
+    layer.weight[:, :, 1, 1] += torch.eye(layer.in_channels)
