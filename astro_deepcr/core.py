@@ -117,9 +117,9 @@ def cosmicray_deepcr(
     Returns
     -------
     cleaned : same class as ``ccd``
-        With hit pixels replaced in ``.data``, added to ``.mask``, and given the
-        spread of the values they were estimated from in an existing
-        ``.uncertainty``. Integers become floats.
+        With hit pixels replaced in ``.data``, and added to ``.mask``. An existing
+        ``.uncertainty`` gets their expected deviation from what they would have
+        shown without the hit. Integers become floats.
     crmask : `~numpy.ndarray` of bool, shape (rows, columns)
         The cosmic rays alone. Only if ``ccd`` is an array or a quantity.
 
@@ -282,8 +282,8 @@ def inpaint_cosmicrays(
     Returns
     -------
     filled : same class as ``ccd``
-        With the pixels replaced, added to ``.mask``, and the spread of the values
-        that they were estimated from in an existing ``.uncertainty``.
+        With the pixels replaced, added to ``.mask``, and given their expected
+        deviation in an existing ``.uncertainty``.
 
     Raises
     ------
@@ -341,7 +341,7 @@ def _choose_threshold(entry, threshold, fpr):
 
 def _check_number(name, value, low, high):
     """Return a number as float if it lies within limits."""
-    if np.ndim(value) or not isinstance(value, (int, float, np.number)):
+    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         msg = f"{name}={value!r} must be one number."
         raise TypeError(msg)
     if not low <= value <= high:
@@ -450,5 +450,6 @@ def _log(meta, cards, hit, inpaint, add_keyword):
         "CRNPIX": (number, "number of pixels flagged or replaced"),
     }
     found = f"found by {cards['CRMODEL'][0]}, " if "CRMODEL" in cards else ""
-    history = f"astro_deepcr {__version__}: {number} pixels {found}fill: {fill}"
+    version = __version__.partition("+")[0]  # short enough for one line of FITS
+    history = f"astro_deepcr {version}: {number} pixels {found}fill: {fill}"
     return log_to_meta(meta, cards, history, add_keyword)

@@ -40,7 +40,9 @@ def fill_pixels(values, fill, bad=None, method="median"):
     filled : `~numpy.ndarray` of float32, shape (n,)
         In the order of ``values[fill]``.
     std : `~numpy.ndarray` of float32, shape (n,)
-        Scatter of the neighbours that were used: noise and structure together.
+        Expected deviation from what the pixel would have shown without the hit:
+        the scatter of the neighbours, noise and structure together, and the error
+        of the estimate.
 
     Raises
     ------
@@ -118,19 +120,29 @@ def _gather(padded, rows, columns, radius):
     return windows[rows, columns].reshape(rows.size, side * side)
 
 
+# Each of these returns an estimate and the expected deviation of a new pixel from it:
+# the spread of the neighbours, and the error of the estimate itself.
+
+
 def _median(windows, count, _distance2):
     """Median, and half the distance between the 16th and 84th percentiles."""
     ordered = np.sort(windows, axis=1)  # NaN last
     row = np.arange(count.size)
     median = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
-    low = np.round(0.1587 * (count - 1)).astype(int)
-    return median, (ordered[row, count - 1 - low] - ordered[row, low]) / 2
+    # Ranks that normal values of this number exceed by one sigma (Blom 1958).
+    rank = np.maximum(0.1587 * (count + 0.25) - 0.625, 0)
+    low = rank.astype(int)
+    part = (rank - low).astype(np.float32)
+    lower = ordered[row, low] * (1 - part) + ordered[row, low + 1] * part
+    high = count - 1 - low
+    upper = ordered[row, high] * (1 - part) + ordered[row, high - 1] * part
+    return median, (upper - lower) / 2 * np.sqrt(1 + np.pi / 2 / count)
 
 
 def _mean(windows, count, _distance2):
     mean = np.nansum(windows, axis=1) / count
     deviation2 = np.nansum((windows - mean[:, np.newaxis]) ** 2, axis=1)
-    return mean, np.sqrt(deviation2 / (count - 1))
+    return mean, np.sqrt(deviation2 / (count - 1) * (1 + 1 / count))
 
 
 def _idw(windows, _count, distance2):
@@ -138,7 +150,8 @@ def _idw(windows, _count, distance2):
     weights /= weights.sum(axis=1, keepdims=True)
     mean = np.nansum(weights * windows, axis=1)
     deviation2 = np.nansum(weights * (windows - mean[:, np.newaxis]) ** 2, axis=1)
-    return mean, np.sqrt(deviation2)
+    share = np.sum(weights**2, axis=1)  # 1 / number of neighbours that count
+    return mean, np.sqrt(deviation2 / (1 - share) * (1 + share))
 
 
 def _fill_biharmonic(values, fill, good):

@@ -309,7 +309,9 @@ def _update_uncertainty(uncertainty, std, where, unit):
 def _set_flag(flags, bit, where):
     """Return flags with one bit set where asked, in a type that can hold it."""
     flags = np.zeros(where.shape, np.int32) if flags is None else np.asarray(flags)
-    dtype = np.result_type(flags.dtype, np.min_scalar_type(bit))
+    dtype = flags.dtype
+    if bit > np.iinfo(dtype).max:
+        dtype = np.result_type(dtype, np.min_scalar_type(bit))
     flags = flags.astype(dtype)
     flags[where] |= dtype.type(bit)
     return flags

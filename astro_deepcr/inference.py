@@ -17,8 +17,7 @@ from .weights.files import load_state
 
 __all__ = ["predict"]
 
-# Measured: on a CPU the activations of a tile should stay in its cache.
-_TILE_SIZE = {"cpu": 256, "cuda": 1024, "mps": 512}
+_TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64

@@ -121,7 +121,7 @@ def check_fraction(crmask, usable, max_fraction):
     fraction : float
         The fraction flagged.
     """
-    fraction = np.count_nonzero(crmask) / max(np.count_nonzero(usable), 1)
+    fraction = float(np.count_nonzero(crmask) / max(np.count_nonzero(usable), 1))
     if fraction > max_fraction:
         msg = (
             f"{100 * fraction:.1f} % of the usable pixels were flagged as cosmic "

@@ -189,7 +189,11 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     >>> parse_readnoise(3 * u.adu, gain=2)
     6.0
     """
-    value = u.Quantity(readnoise)
+    try:
+        value = u.Quantity(readnoise)
+    except TypeError:
+        msg = f"readnoise={readnoise!r} must be a number or quantity of electrons."
+        raise ValueError(msg) from None
     if value.unit == u.dimensionless_unscaled:
         value = value * u.electron
     factor = conversion_factor(value.unit, u.electron, gain=gain, meta=meta)

@@ -61,6 +61,7 @@ def test_mask_of_another_shape(call):
     [
         ({"threshold": 1.5}, ValueError, r"threshold=1\.5 must be between 0 and 1"),
         ({"threshold": np.nan}, ValueError, "threshold=nan"),
+        ({"threshold": True}, TypeError, "threshold=True must be one number"),
         ({"threshold": "high"}, TypeError, "'high' must be one number"),
         ({"threshold": 0.5, "fpr": 1e-3}, ValueError, "exclude each other"),
         ({"fpr": 0.9}, ValueError, r"fpr=0\.9"),
@@ -92,6 +93,7 @@ def test_mask_of_another_shape(call):
         ({"gain": -1}, ValueError, r"gain=-1 must be one positive number"),
         ({"gain": 2 * u.s}, ValueError, "gain=2"),
         ({"readnoise": -4}, ValueError, "readnoise=-4"),
+        ({"readnoise": "x"}, ValueError, "readnoise='x'"),
         ({"add_keyword": 5.5}, TypeError, r"add_keyword=5\.5"),
     ],
 )

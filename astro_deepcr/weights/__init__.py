@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..exceptions import WeightsError, WeightsMismatchWarning
 from .entry import Weights
-from .files import describe_file, save_weights
+from .files import describe_file, load_state, save_weights
 from .registry import DEFAULT_INPAINT_WEIGHTS, DEFAULT_WEIGHTS, REGISTRY
 from .resolve import import_weights_file, resolve
 
@@ -24,6 +24,7 @@ __all__ = [
     "get_weights",
     "import_weights",
     "list_weights",
+    "load_state",
     "register_weights",
     "save_weights",
 ]
@@ -103,7 +104,7 @@ def get_weights(weights=None, *, task="mask", meta=None):
     elif isinstance(weights, str) and weights == "auto":
         entry = _choose(task, meta)
     else:
-        entry = _look_up(weights)
+        entry = _look_up(weights, task)
     if entry.task != task:
         other = ", ".join(list_weights(task))
         msg = (
@@ -270,7 +271,7 @@ def _any_task(weights):
     return weights if isinstance(weights, Weights) else _look_up(weights)
 
 
-def _look_up(weights):
+def _look_up(weights, task=None):
     """Return the entry of a name or a file."""
     if not (isinstance(weights, str) or hasattr(weights, "__fspath__")):
         msg = (
@@ -285,7 +286,7 @@ def _look_up(weights):
         return describe_file(path)
     msg = (
         f"There are no weights called {weights!r}; choose one of "
-        f"{', '.join(list_weights())}, or pass the path of a .safetensors or .pth "
+        f"{', '.join(list_weights(task))}, or pass the path of a .safetensors or .pth "
         "file."
     )
     raise ValueError(msg)

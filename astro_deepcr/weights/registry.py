@@ -32,7 +32,7 @@ def _official(name, file, size, sha256, *, levels=2, hidden=32, **more):
         stride=2 ** (levels - 1),
         url=_DEEPCR + file,
         license="BSD-3-Clause",
-        reference="Zhang & Bloom 2020, ApJ 889, 24; 2020, JOSS 4, 1651",
+        reference="Zhang & Bloom 2020, ApJ 889, 24; 2019, JOSS 4, 1651",
         **more,
     )
 
