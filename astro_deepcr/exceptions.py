@@ -8,6 +8,7 @@ __all__ = [
     "DeviceError",
     "OutOfMemoryWarning",
     "TooManyCosmicRaysWarning",
+    "TrainingError",
     "WeightsError",
     "WeightsMismatchWarning",
 ]
@@ -15,6 +16,10 @@ __all__ = [
 
 class WeightsError(RuntimeError):
     """A weights file is missing, cannot be read, or is not the file it should be."""
+
+
+class TrainingError(RuntimeError):
+    """A training cannot go on; what was reached is in its last checkpoint."""
 
 
 class DeviceError(RuntimeError):

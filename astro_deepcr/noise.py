@@ -7,8 +7,8 @@ import numpy as np
 
 __all__ = ["NORMALIZATIONS", "Normalization", "measure_normalization", "sky_and_noise"]
 
-# Standard deviation of a Gaussian over its median absolute deviation.
-_MAD_TO_STD = 1.4826
+#: Standard deviation of a Gaussian over its median absolute deviation.
+MAD_TO_STD = 1.4826
 
 
 def sky_and_noise(values, mask=None):
@@ -49,7 +49,7 @@ def sky_and_noise(values, mask=None):
         differences = differences[~(mask[:, 1:] | mask[:, :-1])]
     if differences.size == 0:
         differences = np.abs(good - sky)
-    noise = _MAD_TO_STD * float(np.median(differences)) / np.sqrt(2)
+    noise = MAD_TO_STD * float(np.median(differences)) / np.sqrt(2)
     if noise == 0:  # more than half of the neighbours are equal
         noise = float(differences.mean(dtype=np.float64))
     return sky, (noise if noise > 0 else 1.0)

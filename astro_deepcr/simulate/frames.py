@@ -58,14 +58,12 @@ class Frames:
     @property
     def soft_label(self):
         """How much of a cosmic ray a pixel is: 0 below 0.6 sigma, 1 above 2.5 sigma."""
-        part = ((self.charge / self.sigma - 0.6) / 1.9).clamp(0, 1)
-        return part * part * (3 - 2 * part)
+        return soft_label(self.charge, self.sigma)
 
     @property
     def ignore(self):
         """Pixels that training leaves out: faint cosmic rays, and saturated pixels."""
-        ratio = self.charge.abs() / self.sigma
-        return ((ratio > 0.6) & (ratio < 2.5)) | self._hidden
+        return is_unclear(self.charge, self.sigma) | self._hidden
 
     @property
     def truth(self):
@@ -82,6 +80,18 @@ class Frames:
     @property
     def _hidden(self):
         return self.saturated & (self.charge.abs() >= 0.6 * self.sigma)
+
+
+def soft_label(charge, sigma):
+    """Return how much of a cosmic ray pixels are, as `Frames.soft_label`."""
+    part = ((charge / sigma - 0.6) / 1.9).clamp(0, 1)
+    return part * part * (3 - 2 * part)
+
+
+def is_unclear(charge, sigma):
+    """Say where the charge is neither nothing nor clearly a cosmic ray's."""
+    ratio = charge.abs() / sigma
+    return (ratio > 0.6) & (ratio < 2.5)
 
 
 def simulate_frames(
@@ -221,7 +231,7 @@ def _expose(rng, light, charge, cameras, nuisances):
         resampling = effects.Resampling.draw(rng, light.shape[1:])
         image, clean, charge = (resampling.apply(x) for x in (image, clean, charge))
         variance = resampling.apply_variance(variance)
-        saturated = resampling.apply(saturated.float()).abs() > 0.01
+        saturated = resampling.apply(saturated.float()).abs() > 1e-4
         below = per_frame(rng.chance(0.3) * cameras.sky * rng.uniform(0.8, 1.1))
         image, clean = image - below, clean - below
     return {

@@ -59,6 +59,8 @@ class Weights:
         What to cite.
     trained_on : str
         Training data, in words.
+    metrics : dict
+        What was measured on the validation data, name -> number.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Weights:
     license: str = ""
     reference: str = ""
     trained_on: str = ""
+    metrics: dict = field(default_factory=dict, hash=False)
 
     @property
     def filename(self):
