@@ -157,7 +157,11 @@ def _fill(frame, method):
     )
     hit = frame.truth & ~frame.ignored
     filled = inpaint_cosmicrays(
-        ccd, frame.truth | frame.ignored, method, gain=frame.gain
+        ccd,
+        frame.truth | frame.ignored,
+        method,
+        gain=frame.gain,
+        readnoise=frame.readnoise,
     )
     stated = filled.uncertainty.array[hit]
     return np.array([filled.data[hit], frame.clean[hit], frame.sigma[hit], stated])
