@@ -274,6 +274,7 @@ def _snap(cores, light, sigma):
     limit = torch.tensor(light.shape[1:], device=light.device) - 1
     moved = torch.stack([row + place // 3 - 1, column + place % 3 - 1], dim=1)
     moved = torch.minimum(moved.clamp_min(0), limit)
-    floor = light.flatten(1).median(dim=1).values
+    # Every fourth row and column will do for the level of the background.
+    floor = light[:, ::4, ::4].flatten(1).median(dim=1).values
     seen = peak > (floor + 5 * sigma)[frame]
     return torch.unique(torch.cat([frame[:, None], moved], dim=1)[seen], dim=0)
