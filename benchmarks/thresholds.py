@@ -98,7 +98,7 @@ def main():
         )
         methods = [get_method(name) for name in names]
         table = Table(list(rows(measure(methods, fields, frames_of))))
-        for name, digits in (("threshold", 5), ("TPR", 4), ("Mpix", 1)):
+        for name, digits in (("threshold", 7), ("TPR", 4), ("Mpix", 1)):
             table[name].info.format = f".{digits}f"
         print("\n".join(table.pformat(max_lines=-1, max_width=-1)), flush=True)
 
