@@ -90,7 +90,7 @@ def test_optics_change_most_frames_a_little():
     got = nuisances.optics(draws(), light, torch.full((64,), 10.0))
     assert (got >= 0).all()
     ratio = got.flatten(1).median(dim=1).values / 100
-    assert (ratio > 0.7).all()
+    assert (ratio > 0.4).all()
     assert ratio.median().item() == pytest.approx(1.0, abs=0.02)
     assert (got.amax(dim=(1, 2)) > 150).any()  # a streak in some
 

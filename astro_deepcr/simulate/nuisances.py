@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from ._fields import gradient_field, pixel_grid, power_law_field, rotated
+from ._fields import pixel_grid, power_law_field, rotated
 from ._random import per_frame
 
 __all__ = ["Resampling", "bleed", "detector_defects", "optics", "transfer_trails"]
@@ -54,11 +54,13 @@ def _streak(rng, shape, sigma):
 
 
 def _vignetting(rng, shape):
-    """Throughput that falls towards one side, and steps between amplifiers."""
-    fall = rng.chance(0.2) * rng.uniform(0, 0.3)
-    throughput = 1 - per_frame(fall) * (gradient_field(rng, shape) ** 2).clamp_max(1)
+    """Throughput that falls away from the axis, and steps between amplifiers."""
+    rows, columns = pixel_grid(shape, rng.device)
+    y = rows / shape[0] - per_frame(rng.uniform(-0.7, 1.7))
+    x = columns / shape[1] - per_frame(rng.uniform(-0.7, 1.7))
+    fall = per_frame(rng.chance(0.2) * rng.uniform(0, 0.15))
+    throughput = (1 - fall * (y**2 + x**2)).clamp_min(0.2)
     step = per_frame(rng.chance(0.1) * rng.normal(0.02))
-    _, columns = pixel_grid(shape, rng.device)
     edge = per_frame(rng.uniform(0.1, 0.9) * shape[1])
     return throughput * torch.where(columns > edge, 1 + step, 1.0)
 
