@@ -12,35 +12,20 @@ __all__ = ["Tile", "cut_tile", "plan_tiles", "stitch_tile"]
 @dataclass(frozen=True)
 class Tile:
     """
-    A square part of a frame that the network sees at once.
+    A part of a frame that the network sees at once.
 
     Attributes
     ----------
-    row, column : int
-        First pixel that this tile gives a result for.
-    rows, columns : int
-        Number of pixels that it gives a result for.
-    height, width : int
-        Size of the tile with its halo on all sides.
-    halo : int
-        Width of the border that is seen but gets no result.
+    area : tuple of slice
+        Rows and columns that this tile gives the result for.
+    window : tuple of slice
+        Rows and columns that it sees: the area and a halo around it, but nothing
+        beyond the edges of the frame, where the network pads as it was trained to.
+        At the end of an axis up to ``stride - 1`` pixels more.
     """
 
-    row: int
-    column: int
-    rows: int
-    columns: int
-    height: int
-    width: int
-    halo: int
-
-    @property
-    def area(self):
-        """Slices of the frame that this tile gives a result for."""
-        return (
-            slice(self.row, self.row + self.rows),
-            slice(self.column, self.column + self.columns),
-        )
+    area: tuple
+    window: tuple
 
 
 def plan_tiles(shape, tile_size, halo, stride=1):
@@ -73,28 +58,16 @@ def plan_tiles(shape, tile_size, halo, stride=1):
     >>> len(plan_tiles((1000, 500), tile_size=256, halo=12, stride=4))
     15
     """
-    halo = _round_up(halo, stride)
-    (starts_y, step_y), (starts_x, step_x) = (
-        _split(n, tile_size - 2 * halo, stride) for n in shape
-    )
-    height, width = step_y + 2 * halo, step_x + 2 * halo
+    rows, columns = (_split(n, tile_size, halo, stride) for n in shape)
     return [
-        Tile(
-            y,
-            x,
-            min(step_y, shape[0] - y),
-            min(step_x, shape[1] - x),
-            height,
-            width,
-            halo,
-        )
-        for y, x in product(starts_y, starts_x)
+        Tile((area_y, area_x), (window_y, window_x))
+        for (area_y, window_y), (area_x, window_x) in product(rows, columns)
     ]
 
 
 def cut_tile(image, tile):
     """
-    Cut a tile out of an image; beyond the frame's edge the image is reflected.
+    Cut a tile out of an image.
 
     Parameters
     ----------
@@ -105,17 +78,19 @@ def cut_tile(image, tile):
 
     Returns
     -------
-    cutout : `~numpy.ndarray`, shape (..., tile.height, tile.width)
-        A view inside the frame, a copy at its edges.
+    cutout : `~numpy.ndarray`, shape (..., height, width)
+        What ``tile.window`` shows: a view, unless the window ends a few pixels
+        beyond the frame, which are then reflected.
     """
-    top, left = tile.row - tile.halo, tile.column - tile.halo
-    bottom, right = top + tile.height, left + tile.width
-    rows, columns = image.shape[-2:]
-    if top >= 0 and left >= 0 and bottom <= rows and right <= columns:
-        return image[..., top:bottom, left:right]
-    y = _reflect(np.arange(top, bottom), rows)
-    x = _reflect(np.arange(left, right), columns)
-    return image[..., y[:, np.newaxis], x]
+    cutout = image[..., *tile.window]
+    missing = [
+        (0, window.stop - window.start - n)
+        for window, n in zip(tile.window, cutout.shape[-2:], strict=True)
+    ]
+    if missing == [(0, 0), (0, 0)]:
+        return cutout
+    unchanged = [(0, 0)] * (image.ndim - 2)
+    return np.pad(cutout, unchanged + missing, mode="symmetric")
 
 
 def stitch_tile(output, tile, result):
@@ -128,31 +103,34 @@ def stitch_tile(output, tile, result):
         Changed in place.
     tile : `Tile`
         Where the result belongs.
-    result : `~numpy.ndarray`, shape (tile.height, tile.width)
-        What the network said of the tile.
+    result : `~numpy.ndarray`, shape (height, width)
+        What the network said of the tile's window.
     """
-    inside = result[tile.halo :, tile.halo :]
-    output[tile.area] = inside[: tile.rows, : tile.columns]
+    inside = tuple(
+        slice(area.start - window.start, area.stop - window.start)
+        for area, window in zip(tile.area, tile.window, strict=True)
+    )
+    output[tile.area] = result[inside]
 
 
-def _split(length, largest, stride):
-    """Return the starts and the common length of parts no longer than ``largest``."""
-    largest = max(largest // stride * stride, stride)
-    parts = -(-length // largest)
-    step = _round_up(-(-length // parts), stride)
-    return range(0, length, step), step
+def _split(length, largest, halo, stride):
+    """Return areas and windows along one axis."""
+    halo = _round_up(halo, stride)
+    padded = _round_up(length, stride)
+    inner = max((largest // stride * stride) - 2 * halo, stride)
+    parts = max(-(-(padded - 2 * halo) // inner), 1)
+    if parts == 1:
+        return [(slice(0, length), slice(0, padded))]
+    side = _round_up(-(-(padded - 2 * halo) // parts), stride) + 2 * halo
+    starts = [
+        k * (padded - side) // (parts - 1) // stride * stride for k in range(parts)
+    ]
+    edges = [0, *(start + halo for start in starts[1:]), length]
+    return [
+        (slice(edges[k], edges[k + 1]), slice(start, start + side))
+        for k, start in enumerate(starts)
+    ]
 
 
 def _round_up(value, multiple):
     return -(-value // multiple) * multiple
-
-
-def _reflect(index, length):
-    """
-    Map indices beyond an axis back into it, repeating the edge pixel.
-
-    With it repeated, the outermost pixels are scored nearly as well as by the
-    network's own padding and better than without (benchmarks/frame_edges.py).
-    """
-    index = index % (2 * length)
-    return np.where(index < length, index, 2 * length - 1 - index)
