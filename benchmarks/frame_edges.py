@@ -5,7 +5,7 @@ How well pixels near a frame's edge are scored: the network's padding, or reflec
     python benchmarks/frame_edges.py [--weights-dir DIR] [--frames 8]
 
 Average precision of the weights ACS-WFC at several distances from the edge: as in this
-package (the network pads each of its layers with zeros, as it was trained), and with the
+package (the network pads each layer with zeros, as it was trained), and with the
 frame reflected, the outermost pixel repeated or not.
 """
 
