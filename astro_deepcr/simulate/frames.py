@@ -161,10 +161,7 @@ def simulate_frames(
     cameras = draw_cameras(rng, detectors, environments, exposure_times, sky)
     if nuisances:
         cameras = cameras.summed(torch.where(rng.chance(0.1), rng.integers(2, 6), 1))
-    setting = Setting(
-        rng, tuple(shape), cameras.sky, cameras.sigma, cameras.full_well, cameras.space
-    )
-    light, cores = draw_scenes(kinds, setting)
+    light, cores = draw_scenes(kinds, _setting(rng, shape, cameras))
     light, bad = _pass_through(rng, light, cameras, nuisances)
     light = effects.bleed(light, cameras.full_well)
     rays = draw_cosmic_rays(
@@ -203,6 +200,18 @@ def _check(n, shape, generator, device):
         )
         raise ValueError(msg)
     return Draws(generator, n)
+
+
+def _setting(rng, shape, cameras):
+    """What scenes know of the cameras."""
+    return Setting(
+        rng,
+        tuple(shape),
+        cameras.sky,
+        cameras.sigma,
+        torch.minimum(cameras.full_well, cameras.ceiling),
+        cameras.space,
+    )
 
 
 def _pass_through(rng, light, cameras, nuisances):

@@ -30,7 +30,7 @@ class Setting:
     sigma : (B,) `torch.Tensor`
         Noise of the background in electrons.
     full_well : (B,) `torch.Tensor`
-        Electrons that a pixel holds.
+        Electrons at which a pixel saturates.
     space : (B,) `torch.Tensor`
         True where the telescope sees no atmosphere.
     """
@@ -75,6 +75,11 @@ class Setting:
         sky = 1 + tilt * gradient_field(rng, self.shape)
         sky = sky + wave * smooth_field(rng, self.shape)
         return per_frame(self.sky) * sky.clamp_min(0)
+
+    @property
+    def saturating_flux(self):
+        """Flux of stars whose brightest pixel is at the full well."""
+        return self.full_well / self.psf.peak
 
     def peak_flux(self, signal_to_noise, frame=None):
         """Flux of stars whose brightest pixel is this many sigma above the sky."""

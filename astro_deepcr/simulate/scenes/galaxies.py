@@ -26,7 +26,7 @@ _STAMP = 20
 def deep_field(setting):
     """Blank sky with faint galaxies and a few stars."""
     extended = setting.blank()
-    cores = _add_faint_galaxies(setting, extended, fewest=3, most=200)
+    cores = _add_faint_galaxies(setting, extended, fewest=10, most=400)
     return Layers(
         setting.background(), extended, [field_stars(setting, most=40)], [cores]
     )

@@ -17,7 +17,7 @@ _GIANTS = 2
 
 def stars(setting):
     """Star fields of any density, up to fields in the Milky Way's plane."""
-    points = field_stars(setting, fewest=2, most=2500)
+    points = field_stars(setting, fewest=5, most=4000)
     return Layers(setting.background(), points=[points])
 
 
@@ -25,9 +25,10 @@ def field_stars(setting, *, fewest=1, most=60):
     """Stars spread evenly, with a power law of fluxes; a list of points."""
     rng, shape = setting.rng, setting.shape
     counts = rng.poisson(rng.log_uniform(fewest, most) * setting.area)
-    slope = rng.uniform(1.3, 2.3)
+    slope = rng.uniform(1.3, 2.1)
     faintest = setting.peak_flux(rng.log_uniform(0.5, 5))
     brightest = faintest * rng.log_uniform(30, 1e5)
+    brightest = torch.minimum(brightest, 20 * setting.saturating_flux)
     frame, each = rng.scatter(counts)
     flux = each.power_law(slope[frame], faintest[frame], brightest[frame])
     return frame, each.uniform(-4, shape[0] + 3), each.uniform(-4, shape[1] + 3), flux
@@ -60,6 +61,8 @@ def _cluster_fluxes(setting, frame, each):
     rng = setting.rng
     faintest = setting.peak_flux(rng.log_uniform(0.3, 20))
     brightest = faintest * rng.log_uniform(300, 3e4)
+    # Observers choose exposures in which the cores of most giants survive.
+    brightest = torch.minimum(brightest, 3 * setting.saturating_flux)
     slope = rng.uniform(1.4, 2.1)
     flux = each.power_law(slope[frame], faintest[frame], brightest[frame])
     branch = (faintest * brightest).sqrt()[frame] * torch.exp(each.normal(0.15))
@@ -76,7 +79,7 @@ def bright_stars(setting):
         centre = rng.uniform(-0.05, 1.05, 2) * size
         shown = rng.chance(1.0 if number == 0 else 0.4)
         # How far the core would go above the full well, were there no limit.
-        flux = setting.full_well / setting.psf.peak * rng.log_uniform(0.5, 300)
+        flux = setting.saturating_flux * rng.log_uniform(0.5, 300)
         flux = flux * shown
         detector = detector + _halo(setting, centre, flux)
         detector = detector + _ghost(setting, centre, flux)
