@@ -7,6 +7,12 @@ from .._lazy import attach
 _PUBLIC = {
     "MASK_BITS": "labels",
     "CosmicRayLabels": "labels",
+    "LabelledFrames": "data",
+    "Mixture": "data",
+    "PastedCosmicRays": "data",
+    "SimulatedFrames": "data",
+    "TrainingConfig": "config",
+    "fit": "fitting",
     "labels_from_darks": "labels",
     "labels_from_dq": "labels",
     "labels_from_exposures": "labels",

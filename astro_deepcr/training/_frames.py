@@ -1,0 +1,260 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Frames in memory that training cuts pieces out of."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from ..fill import fill_pixels
+from ..images import parse_image, parse_mask
+from ..noise import NORMALIZATIONS, sky_and_noise
+from ..units import conversion_factor
+from ._batch import Batch
+from ._labelled import CosmicRayLabels
+
+__all__ = ["Frame", "cut_frames", "parse_frames"]
+
+# So often another place is tried if no pixel of a cut-out counts.
+_TRIES = 20
+
+
+@dataclass(eq=False)
+class Frame:
+    """A whole frame: values, labels, what counts, unit, header, sky and noise."""
+
+    values: np.ndarray
+    target: np.ndarray
+    counts: np.ndarray
+    unit: object
+    meta: object
+    level: float
+    noise: float
+
+    def normalization(self, name):
+        """Measure offset and scale in the unit of the frame."""
+        if name == "sky-noise-asinh":
+            return self.level, self.noise
+        measured = NORMALIZATIONS[name](self.values, ~self.counts, 1.0)
+        return measured.offset, measured.scale
+
+
+@dataclass(eq=False)
+class Cutouts:
+    """Pieces of frames in the frames' own units, with facts about the frames."""
+
+    image: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray
+    offset: np.ndarray
+    scale: np.ndarray
+    level: np.ndarray
+    noise: np.ndarray
+    factor: np.ndarray
+
+    def to_batch(self, form, device):
+        """Return what the network learns from, in its unit."""
+        factor = self.factor.astype(np.float32)
+        offset, scale = self.offset * factor, self.scale * factor
+        if form.normalization == "fixed":
+            offset, scale = 0 * factor, 0 * factor + form.scale
+        arrays = (
+            self.image * factor[:, None, None],
+            self.target,
+            self.weight,
+            offset,
+            scale,
+        )
+        tensors = (np.asarray(array, np.float32) for array in arrays)
+        return Batch(*(torch.from_numpy(tensor).to(device) for tensor in tensors))
+
+
+def parse_frames(frames, masks, ignore, sky, *, clean=False):
+    """
+    Return a list of `Frame` for what a user gave, or raise one clear error.
+
+    With ``clean``, cosmic rays that the frames are known to hold are left out.
+    """
+    number = len(frames)
+    if not number:
+        msg = "There are no frames to train on; give one or more."
+        raise ValueError(msg)
+    for name, given in (("masks", masks), ("ignore", ignore)):
+        if given is not None and len(given) != number:
+            msg = f"There are {number} frames but {len(given)} {name}; give one each."
+            raise ValueError(msg)
+    levels = [None] * number if sky is None else np.broadcast_to(sky, number)
+    return [
+        _parse(
+            i,
+            frames[i],
+            None if masks is None else masks[i],
+            None if ignore is None else ignore[i],
+            levels[i],
+            clean=clean,
+        )
+        for i in range(number)
+    ]
+
+
+def _parse(i, frame, mask, ignore, level, *, clean):
+    image, own_mask, own_ignore = _unpack(i, frame, clean=clean)
+    pixels = parse_image(image)
+    shape = pixels.values.shape
+    mask = own_mask if mask is None else mask
+    rays = None
+    if clean:
+        mask, rays = np.zeros(shape, bool), mask
+    if mask is None:
+        msg = f"Frame {i} has no mask of its cosmic rays; pass masks=."
+        raise ValueError(msg)
+    target = _parse_target(mask, shape, f"the mask of frame {i}")
+    hidden = np.zeros(shape, bool)
+    for given in (ignore, own_ignore, getattr(image, "mask", None), rays):
+        if given is not None and given is not np.ma.nomask:
+            hidden |= parse_mask(given, shape, f"what frame {i} ignores")
+    _check_pixels(i, pixels, hidden)
+    values = pixels.values
+    if hidden.any():
+        values[hidden], _ = fill_pixels(values, hidden)
+    sky, noise = sky_and_noise(values, hidden)
+    level = sky if level is None else float(level)
+    return Frame(values, target, ~hidden, pixels.unit, pixels.meta, level, noise)
+
+
+def _unpack(i, frame, *, clean):
+    """Return image, mask and ignore mask of what stands for a frame."""
+    if isinstance(frame, CosmicRayLabels):
+        return frame.ccd, frame.cosmic_rays, frame.ignore
+    if isinstance(frame, (str, Path)):
+        return _read(i, frame, clean=clean)
+    if isinstance(frame, CCDData):
+        return frame, None, None
+    return np.asanyarray(frame), None, None
+
+
+def _read(i, path, *, clean):
+    """Read a FITS file; one of a clean frame needs no extension MASK."""
+    from ..evaluation import frames
+    from ..fits_files import read_frame
+
+    try:
+        with fits.open(path) as hdus:
+            labelled = any(hdu.name.strip() == "MASK" for hdu in hdus)
+        if clean and not labelled:
+            return read_frame(path)[0], None, None
+        frame = frames.read_frame(path)
+    except OSError as err:
+        msg = f"Frame {i}, {path}, cannot be read as FITS: {err}."
+        raise ValueError(msg) from err
+    return frame.ccd, frame.truth, frame.ignored
+
+
+def _parse_target(mask, shape, name):
+    mask = np.asarray(mask)
+    if mask.dtype.kind != "f":
+        return parse_mask(mask, shape, name).astype(np.float32)
+    if mask.shape != shape:
+        msg = f"{name} has shape {mask.shape}, but the frame {shape}."
+        raise ValueError(msg)
+    if not (np.all(mask >= 0) and np.all(mask <= 1)):
+        msg = f"{name} holds values outside of 0 to 1, or not a number."
+        raise ValueError(msg)
+    return mask.astype(np.float32)
+
+
+def _check_pixels(i, pixels, hidden):
+    lost = int(np.count_nonzero(pixels.mask & ~hidden))
+    if lost:
+        msg = (
+            f"Frame {i} holds {lost} pixel(s) that are not finite (NaN or infinite). "
+            "Mask them in the frame, or pass ignore=."
+        )
+        raise ValueError(msg)
+    if hidden.all():
+        msg = f"All pixels of frame {i} are masked or ignored; is the mask inverted?"
+        raise ValueError(msg)
+
+
+def cut_frames(frames, n, crop, rng, form, ranges):
+    """
+    Cut random pieces out of random frames, and change their sky, flux and noise.
+
+    Parameters
+    ----------
+    frames : list of `Frame`
+        Large ones are chosen more often.
+    n, crop : int
+        Number of pieces, and their rows and columns.
+    rng : `~numpy.random.Generator`
+        Source of all randomness.
+    form : `InputForm`
+        What they are for.
+    ranges : tuple
+        Limits of the added sky, the factor of the flux and the added noise.
+
+    Returns
+    -------
+    cutouts : `Cutouts`
+    """
+    areas = np.array([frame.values.size for frame in frames], float)
+    chosen = [frames[i] for i in rng.choice(len(frames), n, p=areas / areas.sum())]
+    places = [_choose_place(frame, crop, rng) for frame in chosen]
+
+    def gather(name):
+        pairs = zip(chosen, places, strict=True)
+        return np.stack([getattr(frame, name)[place] for frame, place in pairs])
+
+    measured = [frame.normalization(form.normalization) for frame in chosen]
+    offset, scale = np.array(measured, np.float32).T
+    factor = [conversion_factor(f.unit, form.unit, meta=f.meta) for f in chosen]
+    level, noise = np.array([(f.level, f.noise) for f in chosen], np.float32).T
+    cutouts = Cutouts(
+        gather("values"),
+        gather("target"),
+        gather("counts").astype(np.float32),
+        offset,
+        scale,
+        level,
+        noise,
+        np.array(factor, np.float32),
+    )
+    _change(cutouts, rng, *ranges)
+    return cutouts
+
+
+def _choose_place(frame, crop, rng):
+    rows, columns = frame.values.shape
+    if crop > min(rows, columns):
+        msg = (
+            f"A frame of {rows} x {columns} pixels is smaller than crop={crop}; leave "
+            "it out, or choose a smaller crop."
+        )
+        raise ValueError(msg)
+    for _ in range(_TRIES):
+        y, x = rng.integers(rows - crop + 1), rng.integers(columns - crop + 1)
+        place = (slice(y, y + crop), slice(x, x + crop))
+        if frame.counts[place].any():
+            break
+    return place
+
+
+def _change(cutouts, rng, sky_range, flux_range, noise_range):
+    """Change sky, flux and noise, and what is known about the frames, in place."""
+    n = len(cutouts.image)
+    sky = cutouts.level * rng.uniform(*sky_range, size=n).astype(np.float32)
+    flux = np.exp(rng.uniform(*np.log(flux_range), size=n)).astype(np.float32)
+    added = cutouts.noise * flux * rng.uniform(*noise_range, size=n).astype(np.float32)
+    # A new array: what was cut may be part of the caller's frame.
+    image = (cutouts.image + sky[:, None, None]) * flux[:, None, None]
+    if added.any():
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        image += added[:, None, None] * noise
+    cutouts.image = image
+    cutouts.offset = (cutouts.offset + sky) * flux
+    cutouts.level = (cutouts.level + sky) * flux
+    cutouts.scale = np.hypot(cutouts.scale * flux, added)
+    cutouts.noise = np.hypot(cutouts.noise * flux, added)

@@ -1,0 +1,430 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Where training data come from: the simulator, labelled frames, pasted rays."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from ..images import parse_image
+from ..simulate.frames import is_unclear, simulate_frames, soft_label
+from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays
+from ._batch import Batch, measure_images
+from ._frames import cut_frames, parse_frames
+
+__all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
+
+# One over the golden ratio: its multiples fill the unit interval evenly.
+_GOLDEN = 0.6180339887498949
+
+
+class SimulatedFrames:
+    """
+    An endless stream of simulated frames.
+
+    Where simulating takes longer than training, frames are used more than once:
+    every ``every`` steps, ``fresh`` new ones replace the oldest of a pool.
+
+    Parameters
+    ----------
+    every : int, optional
+        1 simulates all frames anew in each step.
+    fresh, pool : int, optional
+        New frames at a time, and how many times as many are kept. Only if
+        ``every`` is larger than 1.
+    side : int, optional
+        Rows and columns of the frames in the pool; cut-outs are taken from them.
+    **options
+        Passed to `~astro_deepcr.simulate.simulate_frames`: ``scenes``,
+        ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive.
+
+    Examples
+    --------
+    >>> from astro_deepcr.training import SimulatedFrames
+    >>> source = SimulatedFrames(scenes='cluster')
+    """
+
+    def __init__(self, *, every=1, fresh=16, pool=32, side=256, **options):
+        if min(every, fresh, pool, side) < 1:
+            msg = (
+                f"every={every}, fresh={fresh}, pool={pool} and side={side} must be 1 "
+                "or more."
+            )
+            raise ValueError(msg)
+        self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
+        self.options = options
+        # The oldest of the pool is needed until after the newest was made.
+        self._chunk = lru_cache(maxsize=pool + 1)(self._simulate)
+
+    def split(self, fraction):  # noqa: ARG002 (other sources need it)
+        """Return sources for training and for validation."""
+        return self, SimulatedFrames(**self.options)
+
+    def draw(self, n, crop, key, form, device):
+        """Draw a `Batch` of ``n`` cut-outs."""
+        if self.every == 1:
+            return self._simulate(n, crop, key, form, device)
+        newest = key.step // self.every
+        rng = key.numpy(1)
+        chunks = rng.integers(max(newest - self.pool + 1, 0), newest + 1, size=n)
+        frames = rng.integers(self.fresh, size=n)
+        rows, columns = rng.integers(max(self.side - crop, 0) + 1, size=(2, n))
+        parts = []
+        for chunk, i, y, x in zip(chunks, frames, rows, columns, strict=True):
+            made = type(key)(key.seed, int(chunk), key.stream)
+            side = max(self.side, crop)
+            batch = self._chunk(self.fresh, side, made, form, device)
+            place = (slice(i, i + 1), slice(y, y + crop), slice(x, x + crop))
+            parts.append(batch.map(lambda t, p=place: t[p[: t.ndim]]))
+        return Batch.cat(parts)
+
+    def _simulate(self, n, side, key, form, device):
+        frames = simulate_frames(
+            n,
+            (side, side),
+            generator=key.torch(device),
+            device=device,
+            **self.options,
+        )
+        image = frames.image.float() * _from_electrons(frames.meta, form, device)
+        offset, scale = measure_images(image, form.normalization, form.scale)
+        weight = 1.0 - frames.ignore.float()
+        return Batch(image, frames.soft_label.float(), weight, offset, scale)
+
+
+class LabelledFrames:
+    """
+    Frames with known cosmic rays: a user's own, or those of any archive.
+
+    deepCR's training mode 'pair'.
+
+    Parameters
+    ----------
+    frames : list or `~numpy.ndarray` of shape (N, rows, columns)
+        Arrays, `~astropy.nddata.CCDData`, `~astro_deepcr.training.CosmicRayLabels`,
+        or paths of FITS files with extensions SCI and MASK.
+    masks : list or `~numpy.ndarray`, optional
+        Where the cosmic rays are: booleans, or numbers from 0 to 1 where that is
+        not sure. Only for frames that do not bring them.
+    ignore : list or `~numpy.ndarray`, optional
+        True for pixels that do not count.
+    sky : float or list of float, optional
+        Level of the sky of each frame, for ``sky_range``; measured by default.
+    sky_range : tuple of float, optional
+        A number between these, times the level of the sky, is added to cut-outs;
+        deepCR used (-0.9, 3).
+    flux_range : tuple of float, optional
+        Cut-outs are multiplied by a number between these, even in its logarithm.
+    noise_range : tuple of float, optional
+        Gaussian noise, a number between these times that of the sky, is added.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no frames, a mask is missing or does not fit, values are not
+        finite where they count, no pixel counts or none is a cosmic ray.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.training import LabelledFrames
+    >>> images = np.random.default_rng(0).normal(10, 2, size=(4, 64, 64))
+    >>> masks = np.zeros(images.shape, bool)
+    >>> images[:, 20, 20:30], masks[:, 20, 20:30] = 500, True
+    >>> source = LabelledFrames(images, masks, sky_range=(-0.9, 3))
+    >>> len(source)
+    4
+    """
+
+    def __init__(
+        self,
+        frames,
+        masks=None,
+        ignore=None,
+        *,
+        sky=None,
+        sky_range=(0.0, 0.0),
+        flux_range=(1.0, 1.0),
+        noise_range=(0.0, 0.0),
+    ):
+        self.frames = parse_frames(frames, masks, ignore, sky)
+        _check_labels(self.frames)
+        self.ranges = _check_ranges(sky_range, flux_range, noise_range)
+
+    def __len__(self):
+        return len(self.frames)
+
+    def split(self, fraction):
+        """Return sources for training and for validation; the last frames."""
+        held = max(1, round(fraction * len(self)))
+        if held >= len(self):
+            msg = (
+                f"{len(self)} frame(s) cannot be split into training and validation; "
+                "give more, or validation frames of their own."
+            )
+            raise ValueError(msg)
+        return self._with(self.frames[:-held]), self._with(
+            self.frames[-held:], plain=True
+        )
+
+    @classmethod
+    def _clean(
+        cls,
+        frames,
+        ignore,
+        sky=None,
+        sky_range=(0.0, 0.0),
+        flux_range=(1.0, 1.0),
+        noise_range=(0.0, 0.0),
+    ):
+        source = object.__new__(cls)
+        source.frames = parse_frames(frames, None, ignore, sky, clean=True)
+        source.ranges = _check_ranges(sky_range, flux_range, noise_range)
+        return source
+
+    def _with(self, frames, *, plain=False):
+        other = object.__new__(LabelledFrames)
+        other.frames = frames
+        other.ranges = ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0)) if plain else self.ranges
+        return other
+
+    def draw(self, n, crop, key, form, device):
+        """Draw a `Batch` of ``n`` cut-outs."""
+        cutouts = cut_frames(self.frames, n, crop, key.numpy(), form, self.ranges)
+        return cutouts.to_batch(form, device)
+
+
+class PastedCosmicRays:
+    """
+    Real cosmic rays pasted on frames that hold none: training without labels.
+
+    deepCR's training mode 'simulate'.
+
+    Parameters
+    ----------
+    frames : list or `~numpy.ndarray` of shape (N, rows, columns)
+        As for `LabelledFrames`, with few or no cosmic rays. They may bring masks:
+        what they hold is left out.
+    stamps : list of `~numpy.ndarray`
+        Charges of cosmic rays in the unit of the frames, 0 around them, such as
+        `~astro_deepcr.simulate.read_stamps` returns.
+    ignore : list or `~numpy.ndarray`, optional
+        Pixels that do not count, such as cosmic rays of the frames themselves.
+    per_megapixel : tuple of float, optional
+        Number of stamps, between these, for each million pixels.
+    charge_factor : tuple of float, optional
+        Charges are multiplied by a number between these.
+    saturation : float, optional
+        Largest value of a pixel, in the unit of the frames.
+    gain : float, optional
+        Electrons per unit of the frames.
+    **options
+        ``sky``, ``sky_range``, ``flux_range`` and ``noise_range`` of
+        `LabelledFrames`; they change the frame before cosmic rays are pasted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `LabelledFrames`, or if there are no stamps.
+
+    See Also
+    --------
+    astro_deepcr.simulate.paste_cosmic_rays : What is done to each cut-out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.training import PastedCosmicRays
+    >>> sky = np.random.default_rng(0).normal(10, 2, size=(3, 64, 64))
+    >>> source = PastedCosmicRays(sky, [np.full((1, 5), 300.)], sky_range=(-0.9, 3))
+    """
+
+    def __init__(
+        self,
+        frames,
+        stamps,
+        ignore=None,
+        *,
+        per_megapixel=(500.0, 5000.0),
+        charge_factor=(1.0, 1.0),
+        saturation=np.inf,
+        gain=1.0,
+        **options,
+    ):
+        self.stamps = list(stamps)
+        # Asks for what all draws will ask for: errors come now, not in a while.
+        test = np.zeros((1, 1))
+        rng = np.random.default_rng(0)
+        paste_cosmic_rays(test, self.stamps, 0, rng=rng, charge_factor=charge_factor)
+        self.clean = LabelledFrames._clean(frames, ignore, **options)
+        self.per_megapixel, self.charge_factor = per_megapixel, charge_factor
+        self.saturation, self.gain = saturation, gain
+
+    @classmethod
+    def from_darks(cls, frames, darks, masks, *, background=0.0, **options):
+        """
+        Take the cosmic rays out of dark frames.
+
+        Parameters
+        ----------
+        frames
+            As for the class.
+        darks, masks : list of array_like
+            Dark frames in the unit of ``frames``, and where their cosmic rays are.
+        background : float or array_like, optional
+            What is subtracted from the darks.
+        **options
+            As for the class. Without ``per_megapixel``, one to three times as many
+            cosmic rays as the darks hold.
+
+        Returns
+        -------
+        source : `PastedCosmicRays`
+        """
+        if len(darks) != len(masks) or not len(darks):
+            msg = (
+                f"There are {len(darks)} dark frame(s) and {len(masks)} mask(s); give "
+                "as many of both, one or more."
+            )
+            raise ValueError(msg)
+        cut = [
+            cut_cosmic_rays(dark, mask, background)
+            for dark, mask in zip(darks, masks, strict=True)
+        ]
+        stamps = [stamp for stamps in cut for stamp in stamps]
+        density = 1e6 * len(stamps) / sum(np.size(mask) for mask in masks)
+        options.setdefault("per_megapixel", (density, 3 * density))
+        return cls(frames, stamps, **options)
+
+    def __len__(self):
+        return len(self.clean)
+
+    def split(self, fraction):
+        """Return sources for training and for validation; the last frames."""
+        return tuple(self._with(part) for part in self.clean.split(fraction))
+
+    def _with(self, clean):
+        other = object.__new__(PastedCosmicRays)
+        other.__dict__.update(self.__dict__, clean=clean)
+        return other
+
+    def draw(self, n, crop, key, form, device):
+        """Draw a `Batch` of ``n`` cut-outs."""
+        frames, ranges = self.clean.frames, self.clean.ranges
+        cutouts = cut_frames(frames, n, crop, key.numpy(), form, ranges)
+        rng = key.numpy(1)
+        charge = np.zeros_like(cutouts.image)
+        for layer in charge:
+            number = rng.poisson(rng.uniform(*self.per_megapixel) * crop**2 / 1e6)
+            layer += paste_cosmic_rays(
+                layer,
+                self.stamps,
+                int(number),
+                rng=rng,
+                charge_factor=self.charge_factor,
+            )[0]
+        light = np.maximum(cutouts.image - cutouts.level[:, None, None], 0)
+        sigma = np.hypot(cutouts.noise[:, None, None], np.sqrt(light / self.gain))
+        sigma, deposit = torch.from_numpy(sigma), torch.from_numpy(charge)
+        cutouts.target = soft_label(deposit, sigma).numpy()
+        cutouts.weight = cutouts.weight * ~is_unclear(deposit, sigma).numpy()
+        cutouts.image = np.minimum(cutouts.image + charge, self.saturation)
+        return cutouts.to_batch(form, device)
+
+
+class Mixture:
+    """
+    Several sources, each with its share of every batch.
+
+    Parameters
+    ----------
+    sources : list
+        Of `SimulatedFrames`, `LabelledFrames` or `PastedCosmicRays`.
+    weights : list of float, optional
+        Their shares; equal by default.
+
+    Raises
+    ------
+    ValueError
+        If there are no sources, or the weights do not fit them.
+
+    Examples
+    --------
+    >>> from astro_deepcr.training import Mixture, SimulatedFrames
+    >>> both = [SimulatedFrames(scenes='stars'), SimulatedFrames(scenes='echelle')]
+    >>> source = Mixture(both, [3, 1])
+    """
+
+    def __init__(self, sources, weights=None):
+        self.sources = list(sources)
+        weights = [1.0] * len(self.sources) if weights is None else list(weights)
+        right = len(weights) == len(self.sources) > 0
+        if not right or min(weights) < 0 or not 0 < sum(weights) < np.inf:
+            msg = (
+                f"{len(self.sources)} source(s) and weights {weights} do not fit: give "
+                "as many of both, one or more, the weights 0 or more and not all 0."
+            )
+            raise ValueError(msg)
+        self.weights = weights
+
+    def split(self, fraction):
+        """Return mixtures for training and for validation."""
+        parts = zip(*(s.split(fraction) for s in self.sources), strict=True)
+        return tuple(Mixture(part, self.weights) for part in parts)
+
+    def draw(self, n, crop, key, form, device):
+        """Draw a `Batch` of ``n`` cut-outs."""
+        edges = np.cumsum(self.weights) / np.sum(self.weights)
+        place = (np.arange(n) + key.step * n + 0.5) * _GOLDEN % 1
+        counts = np.bincount(np.searchsorted(edges, place), minlength=len(edges))
+        return Batch.cat(
+            source.draw(
+                int(count),
+                crop,
+                type(key)(key.seed, key.step, (key.stream + 1) * 100 + i),
+                form,
+                device,
+            )
+            for i, (source, count) in enumerate(zip(self.sources, counts, strict=True))
+            if count
+        )
+
+
+def _check_labels(frames):
+    known = sum(int(frame.counts.sum()) for frame in frames)
+    hit = sum(float(frame.target[frame.counts].sum()) for frame in frames)
+    if not 0 < hit < known:
+        what = "no pixel is" if hit == 0 else "all pixels are"
+        msg = (
+            f"In the masks of {len(frames)} frame(s) {what} a cosmic ray: nothing can "
+            "be learnt from that. Are they the right masks?"
+        )
+        raise ValueError(msg)
+
+
+def _check_ranges(sky, flux, noise):
+    for name, limits, low in (
+        ("sky_range", sky, -np.inf),
+        ("flux_range", flux, 1e-6),
+        ("noise_range", noise, 0),
+    ):
+        if len(limits) != 2 or not low <= limits[0] <= limits[1] < np.inf:
+            msg = f"{name}={limits} must be two rising numbers, {low} or more."
+            raise ValueError(msg)
+    return (tuple(sky), tuple(flux), tuple(noise))
+
+
+def _from_electrons(meta, form, device):
+    """Return the factors from electrons to the unit of the weights."""
+    if form.unit in (None, "electron"):
+        return 1.0
+    if form.unit != "adu":
+        msg = f"Simulated frames cannot be in {form.unit!r}; electron or adu can be."
+        raise ValueError(msg)
+    gains = torch.tensor([one["gain"] for one in meta], device=device)
+    return (1 / gains)[:, None, None]

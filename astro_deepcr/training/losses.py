@@ -1,0 +1,101 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What training makes small."""
+
+from torch.nn import functional
+
+__all__ = ["cross_entropy", "dice_loss", "mask_loss"]
+
+
+def cross_entropy(logits, target, weight):
+    """
+    Binary cross-entropy of soft labels, over the pixels that count.
+
+    Parameters
+    ----------
+    logits : (N, 1, rows, columns) `torch.Tensor`
+        What a mask network gives.
+    target : (N, rows, columns) `torch.Tensor`
+        1 for cosmic rays, 0 for other pixels, or a probability between.
+    weight : (N, rows, columns) `torch.Tensor`
+        How much each pixel counts; 0 for ignored ones, whatever their target is.
+
+    Returns
+    -------
+    loss : `torch.Tensor`
+        Mean over the weight.
+
+    Raises
+    ------
+    ValueError
+        If no pixel counts.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astro_deepcr.training.losses import cross_entropy
+    >>> logits, target = torch.zeros(1, 1, 2, 2), torch.eye(2)[None]
+    >>> round(float(cross_entropy(logits, target, torch.ones(1, 2, 2))), 3)
+    0.693
+    """
+    loss = functional.binary_cross_entropy_with_logits(
+        logits[:, 0].float(), target, weight, reduction="sum"
+    )
+    return loss / _total(weight)
+
+
+def dice_loss(logits, target, weight):
+    """
+    One minus the Dice coefficient of probability and label, over the whole batch.
+
+    It weighs cosmic rays and other pixels alike, however few the former are, and so
+    helps in the beginning; but what it makes is no probability.
+
+    Parameters
+    ----------
+    logits, target, weight
+        As for `cross_entropy`.
+
+    Returns
+    -------
+    loss : `torch.Tensor`
+        Between 0 and 1.
+    """
+    probability = logits[:, 0].float().sigmoid() * weight
+    target = target * weight
+    both, total = (probability * target).sum(), (probability + target).sum()
+    return 1 - (2 * both + 1) / (total + 1)
+
+
+def mask_loss(logits, target, weight, dice=0.0):
+    """
+    Cross-entropy, and some Dice loss.
+
+    Parameters
+    ----------
+    logits, target, weight
+        As for `cross_entropy`.
+    dice : float, optional
+        Factor of the `dice_loss`.
+
+    Returns
+    -------
+    loss : `torch.Tensor`
+
+    Raises
+    ------
+    ValueError
+        If no pixel counts.
+    """
+    loss = cross_entropy(logits, target, weight)
+    return loss + dice * dice_loss(logits, target, weight) if dice else loss
+
+
+def _total(weight):
+    total = weight.sum()
+    if total.device.type == "cpu" and total <= 0:  # a GPU should not wait for this
+        msg = (
+            "No pixel of this batch counts: all are ignored. Are the ignore masks "
+            "inverted? They are True where a pixel does not count."
+        )
+        raise ValueError(msg)
+    return total
