@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 from . import __version__
-from .exceptions import DeviceError, WeightsError
+from .exceptions import DeviceError, TrainingError, WeightsError
 
 __all__ = ["main"]
+
+# What is told in one line; anything else is a mistake of ours.
+_ERRORS = (DeviceError, OSError, TrainingError, TypeError, ValueError, WeightsError)
 
 
 def main(arguments=None):
@@ -36,7 +39,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (DeviceError, OSError, TypeError, ValueError, WeightsError) as err:
+    except _ERRORS as err:
         print(f"deepcr: error: {err}", file=sys.stderr)
         return 1
     return 0
@@ -53,6 +56,7 @@ def _parser():
     _add_clean(commands)
     _add_weights(commands)
     _add_evaluate(commands)
+    _add_train(commands)
     _add_demo(commands)
     return parser
 
@@ -99,6 +103,14 @@ def _add_evaluate(commands):
     evaluate = commands.add_parser("evaluate", help="score masks against the truth")
     command.add_arguments(evaluate)
     evaluate.set_defaults(run=command.run)
+
+
+def _add_train(commands):
+    from .training import command
+
+    train = commands.add_parser("train", help="train a network on one's own data")
+    command.add_arguments(train)
+    train.set_defaults(run=command.run)
 
 
 def _add_demo(commands):

@@ -1,12 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where training data come from: the simulator, labelled frames, pasted rays."""
 
+import copy
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from ..images import parse_image
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays
 from ._batch import Batch, measure_images
@@ -97,7 +97,31 @@ class SimulatedFrames:
         return Batch(image, frames.soft_label.float(), weight, offset, scale)
 
 
-class LabelledFrames:
+class _FrameSource:
+    """Frames in memory that pieces are cut out of."""
+
+    def __len__(self):
+        return len(self.frames)
+
+    def split(self, fraction):
+        """Return sources for training and for validation; the last frames."""
+        held = max(1, round(fraction * len(self)))
+        if held >= len(self):
+            msg = (
+                f"{len(self)} frame(s) cannot be split into training and validation; "
+                "give more, or validation data of their own."
+            )
+            raise ValueError(msg)
+        parts = copy.copy(self), copy.copy(self)
+        parts[0].frames, parts[1].frames = self.frames[:-held], self.frames[-held:]
+        return parts
+
+    def cut(self, n, crop, key, form):
+        """Cut pieces out of random frames."""
+        return cut_frames(self.frames, n, crop, key.numpy(), form, self.ranges)
+
+
+class LabelledFrames(_FrameSource):
     """
     Frames with known cosmic rays: a user's own, or those of any archive.
 
@@ -156,50 +180,12 @@ class LabelledFrames:
         _check_labels(self.frames)
         self.ranges = _check_ranges(sky_range, flux_range, noise_range)
 
-    def __len__(self):
-        return len(self.frames)
-
-    def split(self, fraction):
-        """Return sources for training and for validation; the last frames."""
-        held = max(1, round(fraction * len(self)))
-        if held >= len(self):
-            msg = (
-                f"{len(self)} frame(s) cannot be split into training and validation; "
-                "give more, or validation frames of their own."
-            )
-            raise ValueError(msg)
-        return self._with(self.frames[:-held]), self._with(
-            self.frames[-held:], plain=True
-        )
-
-    @classmethod
-    def _clean(
-        cls,
-        frames,
-        ignore,
-        sky=None,
-        sky_range=(0.0, 0.0),
-        flux_range=(1.0, 1.0),
-        noise_range=(0.0, 0.0),
-    ):
-        source = object.__new__(cls)
-        source.frames = parse_frames(frames, None, ignore, sky, clean=True)
-        source.ranges = _check_ranges(sky_range, flux_range, noise_range)
-        return source
-
-    def _with(self, frames, *, plain=False):
-        other = object.__new__(LabelledFrames)
-        other.frames = frames
-        other.ranges = ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0)) if plain else self.ranges
-        return other
-
     def draw(self, n, crop, key, form, device):
         """Draw a `Batch` of ``n`` cut-outs."""
-        cutouts = cut_frames(self.frames, n, crop, key.numpy(), form, self.ranges)
-        return cutouts.to_batch(form, device)
+        return self.cut(n, crop, key, form).to_batch(form, device)
 
 
-class PastedCosmicRays:
+class PastedCosmicRays(_FrameSource):
     """
     Real cosmic rays pasted on frames that hold none: training without labels.
 
@@ -223,9 +209,8 @@ class PastedCosmicRays:
         Largest value of a pixel, in the unit of the frames.
     gain : float, optional
         Electrons per unit of the frames.
-    **options
-        ``sky``, ``sky_range``, ``flux_range`` and ``noise_range`` of
-        `LabelledFrames`; they change the frame before cosmic rays are pasted.
+    sky, sky_range, flux_range, noise_range
+        As for `LabelledFrames`; the frame is changed before anything is pasted.
 
     Raises
     ------
@@ -254,16 +239,18 @@ class PastedCosmicRays:
         charge_factor=(1.0, 1.0),
         saturation=np.inf,
         gain=1.0,
-        **options,
+        sky=None,
+        sky_range=(0.0, 0.0),
+        flux_range=(1.0, 1.0),
+        noise_range=(0.0, 0.0),
     ):
-        self.stamps = list(stamps)
-        # Asks for what all draws will ask for: errors come now, not in a while.
-        test = np.zeros((1, 1))
-        rng = np.random.default_rng(0)
-        paste_cosmic_rays(test, self.stamps, 0, rng=rng, charge_factor=charge_factor)
-        self.clean = LabelledFrames._clean(frames, ignore, **options)
-        self.per_megapixel, self.charge_factor = per_megapixel, charge_factor
-        self.saturation, self.gain = saturation, gain
+        self.stamps, self.charge_factor = list(stamps), charge_factor
+        self.per_megapixel, self.saturation = per_megapixel, saturation
+        self.gain = gain
+        # Wrong stamps are better found now than in the first step.
+        self._paste((1, 1), 0, np.random.default_rng(0))
+        self.ranges = _check_ranges(sky_range, flux_range, noise_range)
+        self.frames = parse_frames(frames, None, ignore, sky, clean=True)
 
     @classmethod
     def from_darks(cls, frames, darks, masks, *, background=0.0, **options):
@@ -301,40 +288,27 @@ class PastedCosmicRays:
         options.setdefault("per_megapixel", (density, 3 * density))
         return cls(frames, stamps, **options)
 
-    def __len__(self):
-        return len(self.clean)
-
-    def split(self, fraction):
-        """Return sources for training and for validation; the last frames."""
-        return tuple(self._with(part) for part in self.clean.split(fraction))
-
-    def _with(self, clean):
-        other = object.__new__(PastedCosmicRays)
-        other.__dict__.update(self.__dict__, clean=clean)
-        return other
-
     def draw(self, n, crop, key, form, device):
         """Draw a `Batch` of ``n`` cut-outs."""
-        frames, ranges = self.clean.frames, self.clean.ranges
-        cutouts = cut_frames(frames, n, crop, key.numpy(), form, ranges)
-        rng = key.numpy(1)
-        charge = np.zeros_like(cutouts.image)
-        for layer in charge:
-            number = rng.poisson(rng.uniform(*self.per_megapixel) * crop**2 / 1e6)
-            layer += paste_cosmic_rays(
-                layer,
-                self.stamps,
-                int(number),
-                rng=rng,
-                charge_factor=self.charge_factor,
-            )[0]
+        cutouts, rng = self.cut(n, crop, key, form), key.numpy(1)
+        mean = rng.uniform(*self.per_megapixel, size=n) * crop**2 / 1e6
+        charge = np.stack(
+            [self._paste((crop, crop), k, rng) for k in rng.poisson(mean)]
+        )
         light = np.maximum(cutouts.image - cutouts.level[:, None, None], 0)
         sigma = np.hypot(cutouts.noise[:, None, None], np.sqrt(light / self.gain))
-        sigma, deposit = torch.from_numpy(sigma), torch.from_numpy(charge)
+        deposit, sigma = torch.from_numpy(charge), torch.from_numpy(sigma)
         cutouts.target = soft_label(deposit, sigma).numpy()
         cutouts.weight = cutouts.weight * ~is_unclear(deposit, sigma).numpy()
         cutouts.image = np.minimum(cutouts.image + charge, self.saturation)
         return cutouts.to_batch(form, device)
+
+    def _paste(self, shape, number, rng):
+        """Return the charge of some cosmic rays."""
+        dark, factor = np.zeros(shape), self.charge_factor
+        return paste_cosmic_rays(
+            dark, self.stamps, int(number), rng=rng, charge_factor=factor
+        )[0]
 
 
 class Mixture:
