@@ -12,7 +12,7 @@ except ImportError:  # the header is a courtesy
     PYTEST_HEADER_MODULES, TESTED_VERSIONS = {}, {}
 
 
-def pytest_configure(config):
+def pytest_configure():
     """Name the packages whose versions matter in the header."""
     from astro_deepcr import __version__
 

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Find cosmic rays in single CCD frames with deep learning, and replace the hit
-pixels. An astropy-affiliated package.
+Find cosmic rays in single CCD frames with deep learning, and replace them.
 
 The public functions are loaded when they are first used, so that importing this
 package costs next to nothing and never loads torch.

@@ -58,8 +58,9 @@ def sky_and_noise(values, mask=None):
 @dataclass(frozen=True)
 class Normalization:
     """
-    How values of a frame become a network's input: ``(value - offset) / scale``,
-    then possibly ``asinh``.
+    How values of a frame become a network's input.
+
+    That is ``(value - offset) / scale``, or the ``asinh`` of it.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ __all__ = [
 
 def event_table(mask, truth, *, ignore=None, charge=None, event_id=None, tolerance=1):
     """
-    Look at each true cosmic ray: was it found?
+    Tell of each true cosmic ray whether it was found.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def event_table(mask, truth, *, ignore=None, charge=None, event_id=None, toleran
 
 def group_table(mask, truth, *, ignore=None, tolerance=1):
     """
-    Look at each group of flagged pixels: is it a cosmic ray?
+    Tell of each group of flagged pixels whether it is a cosmic ray.
 
     Parameters
     ----------

@@ -179,7 +179,7 @@ class PixelScores:
 
     See Also
     --------
-    PixelCurve : the results.
+    PixelCurve : The results.
 
     Examples
     --------

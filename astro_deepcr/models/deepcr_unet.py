@@ -2,6 +2,7 @@
 """The U-Net of deepCR (Zhang & Bloom 2020), and its official weights."""
 
 import re
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ class DeepCRUNet(nn.Module):
             _double_convolution(n_in, n_out)
             for n_in, n_out in zip([in_channels, *sizes], sizes, strict=False)
         )
-        below = list(zip(sizes[:-1], sizes[1:], strict=True))[::-1]
+        below = list(pairwise(sizes))[::-1]
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(n_low, n_high, 2, stride=2) for n_high, n_low in below
         )

@@ -146,8 +146,7 @@ def fetch_weights(weights=None):
 
 def export_weights(directory, weights=None):
     """
-    Copy weights files into a directory, to carry them to a computer without a
-    network.
+    Copy weights files, to carry them to a computer without a network.
 
     Parameters
     ----------

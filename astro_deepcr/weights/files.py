@@ -88,6 +88,12 @@ def load_state(path):
     ------
     ~astro_deepcr.exceptions.WeightsError
         If the file is not a weights file.
+
+    Examples
+    --------
+    >>> from astro_deepcr.weights import fetch_weights, load_state
+    >>> load_state(fetch_weights('acs-wfc'))['head.weight'].shape
+    torch.Size([1, 32, 1, 1])
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -120,6 +126,19 @@ def save_weights(path, state, weights):
     ------
     ValueError
         If the name ends in something else.
+
+    Examples
+    --------
+    A file of deepCR's own kind becomes one that carries its unit and threshold:
+
+    >>> import tempfile
+    >>> from astro_deepcr.weights import (
+    ...     fetch_weights, get_weights, load_state, save_weights)
+    >>> state = load_state(fetch_weights('acs-wfc'))
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = f'{directory}/acs.safetensors'
+    ...     save_weights(path, state, get_weights('acs-wfc')).unit
+    'electron'
     """
     from safetensors.torch import save_file
 
