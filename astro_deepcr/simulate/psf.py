@@ -167,7 +167,7 @@ def _envelope(templates):
 
 
 def _seeing(rng):
-    """Elliptical Moffat profiles with wings; both sides of the field differ a bit."""
+    """Elliptical Moffat profiles with an aureole; the two sides differ a bit."""
     fwhm = per_frame(rng.log_uniform(1.3, 8.0)[:, None] * rng.uniform(0.93, 1.07, 2))
     beta = per_frame(rng.log_uniform(2.0, 6.0)[:, None])
     squeeze = rng.uniform(0, 1)[:, None] ** 3 * 0.35 + rng.uniform(0, 0.06, 2)
@@ -176,6 +176,9 @@ def _seeing(rng):
     r2 = along**2 * (1 - per_frame(squeeze)) + across**2 / (1 - per_frame(squeeze))
     core2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
     templates = (1 + r2 / core2) ** -beta
+    # The aureole: all seeing profiles end in wings flatter than their core's.
+    aureole = per_frame(rng.log_uniform(1e-3, 1e-2)[:, None])
+    templates += aureole * (1 + r2 / (9 * core2)) ** -1.5
     return _integrate(templates, torch.zeros(rng.n, device=rng.device))
 
 

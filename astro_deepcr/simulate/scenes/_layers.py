@@ -81,6 +81,11 @@ class Setting:
         """Flux of stars whose brightest pixel is at the full well."""
         return self.full_well / self.psf.peak
 
+    def brightest_flux(self, saturation):
+        """Flux that saturates so many times, or whose wings would end visibly."""
+        wing, _ = self.psf.wing
+        return torch.minimum(saturation * self.saturating_flux, 3 * self.sigma / wing)
+
     def peak_flux(self, signal_to_noise, frame=None):
         """Flux of stars whose brightest pixel is this many sigma above the sky."""
         flux = self.sigma / self.psf.peak

@@ -28,7 +28,7 @@ def field_stars(setting, *, fewest=1, most=60):
     slope = rng.uniform(1.3, 2.1)
     faintest = setting.peak_flux(rng.log_uniform(0.5, 5))
     brightest = faintest * rng.log_uniform(30, 1e5)
-    brightest = torch.minimum(brightest, 20 * setting.saturating_flux)
+    brightest = torch.minimum(brightest, setting.brightest_flux(20))
     frame, each = rng.scatter(counts)
     flux = each.power_law(slope[frame], faintest[frame], brightest[frame])
     return frame, each.uniform(-4, shape[0] + 3), each.uniform(-4, shape[1] + 3), flux
@@ -37,20 +37,22 @@ def field_stars(setting, *, fewest=1, most=60):
 def cluster(setting):
     """Star clusters with a dense core, and the light of stars too faint to see."""
     rng, shape = setting.rng, setting.shape
-    core = per_frame(rng.log_uniform(15, 400))
+    core = rng.log_uniform(15, 400)
     centre = rng.uniform(0, 1, 2) * torch.tensor(shape, device=rng.device)
     # Stars per pixel in the centre; thinned out as a Plummer sphere in projection.
-    density = rng.log_uniform(0.003, 0.12)
+    # Small clusters are dense, too: a hundred stars at least.
+    sparsest = (100 / (math.pi * core**2)).clamp(0.005, 0.1)
+    density = rng.log_uniform(sparsest, 0.15)
     frame, each = rng.scatter(rng.poisson(density * math.prod(shape)))
     row, column = each.uniform(-4, shape[0] + 3), each.uniform(-4, shape[1] + 3)
     r2 = (row - centre[frame, 0]) ** 2 + (column - centre[frame, 1]) ** 2
-    kept = each.chance((1 + r2 / core[frame, 0, 0] ** 2) ** -2)
+    kept = each.chance((1 + r2 / core[frame] ** 2) ** -2)
     flux = _cluster_fluxes(setting, frame, each)
     points = tuple(values[kept] for values in (frame, row, column, flux))
     rows, columns = pixel_grid(shape, rng.device)
     dy, dx = rows - per_frame(centre[:, 0]), columns - per_frame(centre[:, 1])
     glow = per_frame(setting.sigma * rng.log_uniform(0.3, 30))
-    glow = glow / (1 + (dy**2 + dx**2) / core**2) ** 2
+    glow = glow / (1 + (dy**2 + dx**2) / per_frame(core) ** 2) ** 2
     return Layers(
         setting.background() + glow, points=[points, field_stars(setting, most=20)]
     )
@@ -62,7 +64,7 @@ def _cluster_fluxes(setting, frame, each):
     faintest = setting.peak_flux(rng.log_uniform(0.3, 20))
     brightest = faintest * rng.log_uniform(300, 3e4)
     # Observers choose exposures in which the cores of most giants survive.
-    brightest = torch.minimum(brightest, 3 * setting.saturating_flux)
+    brightest = torch.minimum(brightest, setting.brightest_flux(3))
     slope = rng.uniform(1.4, 2.1)
     flux = each.power_law(slope[frame], faintest[frame], brightest[frame])
     branch = (faintest * brightest).sqrt()[frame] * torch.exp(each.normal(0.15))
