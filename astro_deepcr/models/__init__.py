@@ -7,6 +7,8 @@ shape (batch, 1, rows, columns): for a mask network the logit of the probability
 for an inpainting network the normalised value.
 """
 
+import torch
+
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
 from .plain_unet import PlainUNet, fold, reparametrize
@@ -91,7 +93,8 @@ def model_reach(architecture, arguments):
     >>> model_reach('deepcr-unet', {'hidden': 4})
     (10, 2)
     """
-    build_model(architecture, arguments)
+    with torch.device("meta"):  # only to see whether it takes the arguments
+        build_model(architecture, arguments)
     if architecture == "plain-unet":
         return PlainUNet.reach(**arguments)
     levels = arguments.get("levels", 2)

@@ -75,7 +75,10 @@ def load_checkpoint(path, config):
         state = torch.load(path, map_location="cpu", weights_only=True)
         other = state["config"]
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as err:
-        msg = f"The checkpoint {path} cannot be read ({err}); delete it to start anew."
+        reason = f"{type(err).__name__}: {str(err).partition(chr(10))[0][:80]}"
+        msg = (
+            f"The checkpoint {path} cannot be read ({reason}); delete it to start anew."
+        )
         raise TrainingError(msg) from err
     changed = sorted(k for k in {*config, *other} if config.get(k) != other.get(k))
     if changed:

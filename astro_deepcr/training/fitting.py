@@ -124,6 +124,11 @@ def fit(
     check_keys("fit", options, TrainingConfig.__dataclass_fields__)
     config = TrainingConfig(**options)
     entry = _describe(output, start, architecture, arguments, about or {})
+    if config.crop % entry.stride:
+        msg = (
+            f"crop={config.crop} must be a multiple of {entry.stride} for this network."
+        )
+        raise ValueError(msg)
     source, held = _split(data, validation, config)
     with gather_team(device) as team:
         network = _make_network(entry, start, config).to(team.device)
@@ -380,14 +385,19 @@ def _describe(output, start, architecture, arguments, about):
 
 def _make_network(entry, start, config):
     """Return the network to be trained, with weights that the seed decides."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build_model(entry.architecture, entry.arguments)
+    network = _build(entry, config.seed)
     if start is not None:
         network.load_state_dict(load_state(resolve(get_weights(start))))
     if config.reparametrize:
         reparametrize(network)
     return network.to(memory_format=torch.channels_last)
+
+
+def _build(entry, seed=0):
+    """Build a network without touching anybody's random numbers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(entry.architecture, entry.arguments)
 
 
 def _split(data, validation, config):
@@ -446,7 +456,7 @@ def _jitter(batch, generator, jitter, form):
 def _finish(training, output):
     """Calibrate the best network, measure it, and write the file."""
     entry, state = training.entry, training.best["state"]
-    network = build_model(entry.architecture, entry.arguments).to(training.team.device)
+    network = _build(entry).to(training.team.device)
     network.load_state_dict(state)
     labels = training.labels()
     slope, shift = fit_temperature(training.predict(network), *labels)

@@ -1,0 +1,311 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Training data: what the sources draw, and what they refuse."""
+
+import numpy as np
+import pytest
+import torch
+from astropy import units as u
+from astropy.nddata import CCDData
+
+from astro_deepcr.noise import NORMALIZATIONS
+from astro_deepcr.training import (
+    CosmicRayLabels,
+    LabelledFrames,
+    Mixture,
+    PastedCosmicRays,
+    SimulatedFrames,
+)
+from astro_deepcr.training._batch import Batch, InputForm, Key, measure_images
+from astro_deepcr.training.losses import cross_entropy, dice_loss, mask_loss
+
+from .conftest import SKY, draw_frame
+
+FORM = InputForm()
+KEY = Key(seed=1, step=0)
+STAMPS = [np.array([[300.0, 900.0, 40.0]]), np.array([[5000.0], [100.0]])]
+
+
+def draw(source, n=4, crop=32, key=KEY, form=FORM):
+    return source.draw(n, crop, key, form, torch.device("cpu"))
+
+
+def equal(one, two):
+    names = ("image", "target", "weight", "offset", "scale")
+    return all(torch.equal(getattr(one, n), getattr(two, n)) for n in names)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Return five frames and the masks of their tracks."""
+    pairs = [draw_frame((64, 80), 12, seed) for seed in range(5)]
+    return [list(parts) for parts in zip(*pairs, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def clean():
+    """Return three frames without cosmic rays."""
+    return np.random.default_rng(5).normal(SKY, 11, (3, 64, 64)).astype(np.float32)
+
+
+class TestNormalization:
+    @pytest.mark.parametrize("name", sorted(NORMALIZATIONS))
+    @pytest.mark.parametrize("kind", ["noise", "odd", "half equal", "constant"])
+    def test_same_as_for_frames(self, name, kind):
+        """Training and inference see the same numbers, also in odd frames."""
+        image = np.random.default_rng(0).normal(50, 4, (2, 40, 40)).astype(np.float32)
+        image = {
+            "noise": image,
+            "odd": image[:, :39, :37],
+            "half equal": np.where(image < 52, 50, image).astype(np.float32),
+            "constant": np.full_like(image, 7),
+        }[kind]
+        offset, scale = measure_images(torch.from_numpy(image), name, 3.0)
+        batch = Batch(torch.from_numpy(image), None, None, offset, scale)
+        x = batch.to_input(name)[:, 0].numpy()
+        for one, got in zip(image, x, strict=True):
+            normalization = NORMALIZATIONS[name](one, np.zeros(one.shape, bool), 3.0)
+            assert np.allclose(normalization.forward(one), got, atol=1e-4)
+
+    def test_of_cutouts_is_that_of_the_frame(self, frames):
+        batch = draw(LabelledFrames(*frames), 20)
+        assert np.allclose(batch.offset, SKY, atol=2)
+        assert len(np.unique(batch.offset)) <= 5
+
+    def test_fixed_and_unit(self, frames):
+        """A frame in adu becomes electrons for weights that want these."""
+        ccds = [CCDData(f, unit="adu", meta={"GAIN": 2.0}) for f in frames[0]]
+        source = LabelledFrames(ccds, frames[1])
+        form = InputForm("electron", "fixed", 100.0)
+        batch = draw(source, form=form)
+        assert np.isclose(batch.image.median(), 2 * SKY, rtol=0.05)
+        assert set(batch.offset.tolist()) == {0.0}
+        assert set(batch.scale.tolist()) == {100.0}
+
+
+class TestLabelledFrames:
+    def test_cutouts(self, frames):
+        source = LabelledFrames(*frames)
+        batch = draw(source, 30, 48)
+        assert batch.image.shape == batch.target.shape == (30, 48, 48)
+        bright = batch.image > SKY + 500
+        assert torch.equal(batch.target > 0, bright)
+        assert (batch.weight == 1).all()
+
+    def test_key_alone_decides(self, frames):
+        source = LabelledFrames(*frames)
+        first = draw(source)
+        draw(source, key=Key(1, 1))
+        assert equal(draw(source), first)
+        assert not equal(draw(source, key=Key(1, 1)), first)
+        assert not equal(draw(source, key=Key(2, 0)), first)
+        assert not equal(draw(source, key=Key(1, 0, 1)), first)
+
+    def test_changes_of_the_frame(self, frames):
+        plain = draw(LabelledFrames(*frames))
+        more = LabelledFrames(*frames, sky_range=(2, 2))
+        assert np.allclose(draw(more).image - plain.image, 2 * SKY, rtol=0.02)
+        assert np.allclose(draw(more).to_input("mean"), plain.to_input("mean"), 0, 0.01)
+        known = LabelledFrames(*frames, sky=50.0, sky_range=(1, 1))
+        assert np.allclose(draw(known).image - plain.image, 50, atol=0.01)
+        twice = draw(LabelledFrames(*frames, flux_range=(2, 2)))
+        assert np.allclose(twice.image, 2 * plain.image)
+        assert np.allclose(twice.to_input("mean"), plain.to_input("mean"), 0, 1e-3)
+        noisy = draw(LabelledFrames(*frames, noise_range=(3, 3)))
+        assert np.isclose((noisy.image - plain.image).std(), 3 * 11, rtol=0.1)
+        assert np.allclose(noisy.scale, plain.scale * 10**0.5, rtol=1e-3)
+
+    def test_never_changes_what_is_given(self, frames):
+        images = np.stack(frames[0])
+        images.flags.writeable = False
+        draw(LabelledFrames(images, frames[1], sky_range=(1, 1)))
+
+    def test_soft_labels_and_ignored_pixels(self, frames):
+        soft = [mask * 0.5 for mask in frames[1]]
+        ignore = [image > 2000 for image in frames[0]]
+        batch = draw(LabelledFrames(frames[0], soft, ignore), 20)
+        assert set(batch.target.unique().tolist()) == {0.0, 0.5}
+        assert (batch.weight == 0).any()
+        assert batch.image.max() <= 2000  # filled, so that they do not disturb
+
+    def test_masked_nan_is_no_error(self, frames):
+        image = frames[0][0].copy()
+        image[3, 3] = np.nan
+        mask = ~np.isfinite(image)
+        for one, ignore in (
+            (CCDData(image, unit="adu", mask=mask), None),
+            (image, [mask]),
+        ):
+            batch = draw(LabelledFrames([one], frames[1][:1], ignore), 1, 64)
+            assert torch.isfinite(batch.image).all()
+
+    def test_files_and_labels(self, frames, tmp_path):
+        """A file of labels is as good as the labels."""
+        ccd = CCDData(frames[0][0], unit="electron")
+        ignore = np.zeros(ccd.shape, bool)
+        ignore[:5] = True
+        labels = CosmicRayLabels(ccd, frames[1][0] & ~ignore, ignore, None, {})
+        labels.to_hdulist().writeto(tmp_path / "one.fits")
+        both = [LabelledFrames([x]) for x in (labels, tmp_path / "one.fits")]
+        assert equal(*(draw(source, 8) for source in both))
+
+    def test_split(self, frames):
+        train, held = LabelledFrames(*frames).split(0.2)
+        assert (len(train), len(held)) == (4, 1)
+        with pytest.raises(ValueError, match=r"1 frame.s. cannot be split"):
+            held.split(0.5)
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            (lambda f, m: ([], []), "no frames to train on"),
+            (lambda f, m: (f, m[:3]), "5 frames but 3 masks"),
+            (lambda f, m: (f, m, m[:2]), "5 frames but 2 ignore"),
+            (lambda f, m: (f, None), "Frame 0 has no mask"),
+            (lambda f, m: (f, [x[1:] for x in m]), "mask of frame 0.*63"),
+            (lambda f, m: (f, [x[1:] * 0.5 for x in m]), "mask of frame 0.*63"),
+            (lambda f, m: (f, [x * 2.0 for x in m]), "outside of 0 to 1"),
+            (lambda f, m: (f, [x * np.nan for x in m]), "outside of 0 to 1"),
+            (lambda f, m: (f, [x & False for x in m]), "no pixel is a cosmic ray"),
+            (lambda f, m: (f, [x | True for x in m]), "all pixels are a cosmic ray"),
+            (lambda f, m: (f, m, [x | True for x in m]), "All pixels of frame 0"),
+            (lambda f, m: ([f[0], f[1] * np.inf], m[:2]), "no finite|not finite"),
+            (lambda f, m: (["missing.fits"], m[:1]), "Frame 0, missing.fits"),
+        ],
+    )
+    def test_bad_data(self, frames, change, match):
+        with pytest.raises(ValueError, match=match):
+            LabelledFrames(*change(*frames))
+
+    def test_nan(self, frames):
+        image = frames[0][0].copy()
+        image[3, 3:5] = np.nan
+        with pytest.raises(ValueError, match=r"Frame 0 holds 2 pixel.s. that are not"):
+            LabelledFrames([image], frames[1][:1])
+
+    def test_small_frame(self, frames):
+        with pytest.raises(ValueError, match="64 x 80 pixels is smaller than crop=100"):
+            draw(LabelledFrames(*frames), crop=100)
+
+    @pytest.mark.parametrize(
+        "limits", [{"sky_range": (1, 0)}, {"flux_range": (0, 1)}, {"noise_range": [1]}]
+    )
+    def test_bad_ranges(self, frames, limits):
+        with pytest.raises(ValueError, match="must be two rising numbers"):
+            LabelledFrames(*frames, **limits)
+
+
+class TestPastedCosmicRays:
+    def test_labels(self, clean):
+        source = PastedCosmicRays(clean, STAMPS, per_megapixel=(3000, 3000))
+        batch = draw(source, 20, 64)
+        assert 0.002 < (batch.target > 0.5).float().mean() < 0.02
+        hit = (batch.target == 1) & (batch.weight > 0)
+        assert batch.image[hit].min() > SKY + 2 * 11 - 4 * 11
+        assert batch.image[batch.target == 0].max() < SKY + 6 * 11
+
+    def test_known_cosmic_rays_are_left_out(self, frames):
+        labels = [
+            CosmicRayLabels(CCDData(f, unit="electron"), m, m & False, None, {})
+            for f, m in zip(*frames, strict=True)
+        ]
+        batch = draw(PastedCosmicRays(labels, STAMPS, per_megapixel=(0, 0)), 20)
+        assert (batch.target == 0).all()
+        assert (batch.weight == 0).any()
+
+    def test_from_darks(self, clean):
+        """Dark frames give stamps and their number: deepCR's mode 'simulate'."""
+        dark, mask = np.full((64, 64), 5.0), np.zeros((64, 64), bool)
+        dark[10, 10:14], mask[10, 10:14] = 805, True
+        source = PastedCosmicRays.from_darks(
+            clean, [dark], [mask], background=5, sky_range=(-0.9, 3), saturation=700
+        )
+        assert [stamp.tolist() for stamp in source.stamps] == [[[800.0] * 4]]
+        assert source.per_megapixel == pytest.approx((1e6 / 4096, 3e6 / 4096))
+        assert draw(source, 40).image.max() == 700
+
+    @pytest.mark.parametrize(
+        ("make", "match"),
+        [
+            (lambda c: PastedCosmicRays(c, []), "stamps is empty"),
+            (lambda c: PastedCosmicRays(c, [[[np.nan]]]), "must be two-dim"),
+            (lambda c: PastedCosmicRays([], STAMPS), "no frames"),
+            (lambda c: PastedCosmicRays(c * np.nan, STAMPS), "no finite|not finite"),
+            (lambda c: PastedCosmicRays.from_darks(c, [], []), "0 dark frame"),
+        ],
+    )
+    def test_bad_data(self, clean, make, match):
+        with pytest.raises(ValueError, match=match):
+            make(clean)
+
+
+class TestSimulatedFrames:
+    def test_fresh_and_pooled(self):
+        fresh = SimulatedFrames(scenes="stars")
+        batch = draw(fresh, 2)
+        assert torch.isfinite(batch.image).all()
+        assert equal(draw(fresh, 2), batch)
+        pooled = SimulatedFrames(scenes="stars", every=2, fresh=2, pool=2, side=40)
+        steps = [draw(pooled, 3, key=Key(1, step)) for step in (0, 1, 2, 5)]
+        again = SimulatedFrames(scenes="stars", every=2, fresh=2, pool=2, side=40)
+        assert equal(draw(again, 3, key=Key(1, 5)), steps[-1])
+        assert not equal(steps[0], steps[1])
+
+    def test_adu(self):
+        form = InputForm(unit="adu")
+        electrons, adu = (draw(SimulatedFrames(), 2, form=f) for f in (FORM, form))
+        assert torch.allclose(electrons.to_input("asinh"), adu.to_input("asinh"), 1e-2)
+        assert not torch.allclose(electrons.image, adu.image)
+        with pytest.raises(ValueError, match="cannot be in 'Jy'"):
+            draw(SimulatedFrames(), 2, form=InputForm(unit="Jy"))
+
+    def test_bad_numbers(self):
+        with pytest.raises(ValueError, match="pool=0 and side=256 must be 1 or more"):
+            SimulatedFrames(pool=0)
+
+
+class TestMixture:
+    def test_shares(self, frames, clean):
+        bright = LabelledFrames([f + 10_000 for f in frames[0]], frames[1])
+        source = Mixture([PastedCosmicRays(clean, STAMPS), bright], [3, 1])
+        offsets = [draw(source, 10, key=Key(1, s)).offset for s in range(10)]
+        assert all(len(o) == 10 for o in offsets)
+        assert (torch.cat(offsets) > 5000).float().mean() == pytest.approx(
+            0.25, abs=0.02
+        )
+
+    @pytest.mark.parametrize("weights", [[], [1, 2, 3], [0, 0], [1, -1], [1, np.nan]])
+    def test_bad_weights(self, weights):
+        with pytest.raises(ValueError, match=r"2 source.s. and weights"):
+            Mixture([SimulatedFrames(), SimulatedFrames()], weights)
+
+
+class TestLosses:
+    def test_ignored_pixels_do_not_count(self):
+        logits = torch.randn(2, 1, 8, 8)
+        target, weight = torch.zeros(2, 8, 8), torch.ones(2, 8, 8)
+        weight[:, 4:] = 0
+        before = mask_loss(logits, target, weight, dice=0.5)
+        target[:, 4:], logits[:, :, 4:] = 1, 50
+        assert mask_loss(logits, target, weight, dice=0.5) == before
+
+    def test_soft_labels(self):
+        """The best probability is the label, also between 0 and 1."""
+        target, weight = torch.full((1, 1, 1), 0.3), torch.ones(1, 1, 1)
+        best = torch.tensor(0.3).logit().view(1, 1, 1, 1)
+        losses = [cross_entropy(best + d, target, weight) for d in (-0.1, 0, 0.1)]
+        assert losses[1] < min(losses[0], losses[2])
+
+    def test_dice(self):
+        target, weight = torch.eye(8)[None], torch.ones(1, 8, 8)
+        sure = 40 * (2 * target - 1)[:, None]
+        assert dice_loss(sure, target, weight) < 1e-3
+        assert dice_loss(-sure, target, weight) > 0.9
+
+    def test_all_ignored(self):
+        with pytest.raises(ValueError, match="No pixel of this batch counts"):
+            cross_entropy(torch.zeros(1, 1, 4, 4), *torch.zeros(2, 1, 4, 4))
+
+
+def test_units_of_quantities(frames):
+    source = LabelledFrames([f * u.electron for f in frames[0]], frames[1])
+    assert source.frames[0].unit == u.electron

@@ -1,0 +1,360 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Training: it learns, it can be stopped in any way, and says what went wrong."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from astro_deepcr import conf, cosmicray_deepcr
+from astro_deepcr.exceptions import TrainingError
+from astro_deepcr.scripts import main
+from astro_deepcr.training import (
+    LabelledFrames,
+    SimulatedFrames,
+    TrainingConfig,
+    fit,
+    fitting,
+)
+from astro_deepcr.training.calibration import fit_temperature, measure
+from astro_deepcr.training.checkpoint import save_checkpoint
+from astro_deepcr.weights import get_weights
+from astro_deepcr.weights.files import load_state
+
+from .conftest import draw_frame
+
+TINY = {"arguments": {"widths": (4, 8), "depths": 1, "stem": "full"}, "device": "cpu"}
+SHORT = TINY | {"steps": 6, "batch_size": 4, "crop": 32, "validation_size": 4}
+
+
+def train(path, pause=0.0):
+    """Train a little, perhaps slowly; also in a process that is killed."""
+    torch.set_num_threads(1)
+
+    class Slow(LabelledFrames):
+        def draw(self, *args):
+            time.sleep(pause)
+            return super().draw(*args)
+
+    options = SHORT | {"steps": 40, "save_every": 10, "validate_every": 20}
+    return fit(Slow(*draw_frames(12)), path, **options)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Sums in one order: the same numbers however busy the computer is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with conf.set_temp("precision", "float32"):
+        yield
+    torch.set_num_threads(before)
+
+
+def draw_frames(n, shape=(48, 48), first=0):
+    return [
+        list(parts)
+        for parts in zip(
+            *(draw_frame(shape, 4, first + i) for i in range(n)), strict=True
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Return labelled frames."""
+    return LabelledFrames(*draw_frames(12))
+
+
+def same(one, two):
+    one, two = (load_state(weights.path) for weights in (one, two))
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return weights trained on 200 small frames; takes 3 s on an idle computer."""
+    source = LabelledFrames(*draw_frames(200))
+    path = tmp_path_factory.mktemp("trained") / "tracks.safetensors"
+    about = {"domain": "tracks", "license": "BSD-3-Clause", "threshold": 0.4}
+    return fit(
+        source, path, about=about, steps=80, batch_size=16, crop=32, learning_rate=5e-3,
+        validation_size=80, **TINY,
+    )  # fmt: skip
+
+
+class TestLearns:
+    def test_beats_a_constant(self, trained):
+        """By far: a tenth of the cross-entropy of the best constant probability."""
+        weights = trained
+        rate = np.mean(draw_frames(20, first=180)[1])
+        constant = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+        assert weights.metrics["loss"] < 0.1 * constant
+        assert weights.metrics["average_precision"] > 0.97  # a constant has the rate
+        assert weights.metrics["calibration_error"] < 0.02
+
+    def test_file_can_be_used_as_it_is(self, trained):
+        weights = trained
+        image, truth = draw_frame((96, 80), 10, seed=1234)
+        _, found = cosmicray_deepcr(image * 0.1 + 7, weights.path, device="cpu")
+        assert (found & truth).sum() > 0.95 * truth.sum()
+        assert (found & ~truth).sum() < 0.02 * truth.sum()
+        assert (weights.domain, weights.threshold) == ("tracks", 0.4)
+        assert weights.halo == 6
+
+    def test_operating_points(self, trained):
+        weights = trained
+        fpr, threshold, tpr = np.transpose(weights.operating_points)
+        assert len(fpr) >= 1
+        assert np.all(np.diff(fpr) > 0)
+        assert np.all(np.diff(threshold) < 0)
+        assert np.all((tpr > 0.9) & (tpr <= 1))
+        assert 0 < weights.threshold_for(fpr[0]) < 1
+
+    def test_fine_tuning(self, trained, tmp_path):
+        """Starts from what is known: better than from nothing after few steps."""
+        weights = trained
+        source = LabelledFrames(*draw_frames(12, first=300))
+        options = {"steps": 3, "crop": 32, "batch_size": 4, "validation_size": 40}
+        options |= {"validation_fraction": 0.5}
+        tuned = fit(
+            source, tmp_path / "tuned.safetensors", start=weights.path, **options
+        )
+        assert tuned.metrics["average_precision"] > 0.95
+        assert tuned.arguments == weights.arguments
+        assert (tuned.name, tuned.halo) == ("tuned", weights.halo)
+        fresh = fit(source, tmp_path / "fresh.safetensors", **TINY, **options)
+        assert fresh.metrics["loss"] > 2 * tuned.metrics["loss"]
+
+    def test_fine_tuning_of_an_official_network(self, frames, tmp_path, weights_cache):
+        entry = get_weights("acs-wfc-f606w-2-4")
+        options = {"steps": 1, "crop": 32, "batch_size": 2, "validation_size": 2}
+        path = tmp_path / "mine.safetensors"
+        tuned = fit(frames, path, start=entry, device="cpu", **options)
+        kept = ("unit", "normalization", "scale", "halo", "stride", "architecture")
+        assert all(getattr(tuned, name) == getattr(entry, name) for name in kept)
+
+
+class TestStopsAndGoesOn:
+    def test_seed_decides(self, frames, tmp_path):
+        runs = [
+            fit(frames, tmp_path / f"{i}.safetensors", **SHORT, seed=seed)
+            for i, seed in enumerate((1, 1, 2))
+        ]
+        assert same(runs[0], runs[1])
+        assert not same(runs[0], runs[2])
+
+    def test_no_side_effects(self, frames, tmp_path):
+        state = torch.get_rng_state()
+        fit(frames, tmp_path / "one.safetensors", **SHORT)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]
+
+    def test_resume_is_exact(self, frames, tmp_path, monkeypatch):
+        options = SHORT | {"save_every": 2, "validate_every": 3}
+        whole = fit(frames, tmp_path / "whole.safetensors", **options)
+        learn = fitting.Training.learn
+
+        def stop(self, batch):
+            if self.step == 5:
+                raise KeyboardInterrupt
+            return learn(self, batch)
+
+        path = tmp_path / "parts.safetensors"
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting.Training, "learn", stop)
+            with pytest.raises(KeyboardInterrupt):
+                fit(frames, path, **options)
+        steps = []
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                fitting.Training,
+                "learn",
+                lambda self, batch: steps.append(self.step) or learn(self, batch),
+            )
+            parts = fit(frames, path, **options)
+        assert steps == [4, 5]
+        assert same(whole, parts)
+
+    def test_kill_9(self, tmp_path):
+        """A process that is killed in mid-training loses nothing that counts."""
+        paths = [tmp_path / f"{name}.safetensors" for name in ("whole", "parts")]
+        command = f"from {__name__} import train; train({str(paths[1])!r}, 0.05)"
+        process = subprocess.Popen(
+            [sys.executable, "-c", command], cwd=Path(__file__).parents[1]
+        )
+        whole = train(paths[0])
+        checkpoint = paths[1].with_suffix(".checkpoint")
+        while not checkpoint.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not paths[1].exists()
+        assert 0 < torch.load(checkpoint, weights_only=True)["step"] < 40
+        assert same(whole, train(paths[1]))
+
+    def test_early_stop_keeps_the_best(self, frames, tmp_path, monkeypatch):
+        losses = iter([0.5, 0.3, 0.4, 0.6, 0.7, 0.8])
+
+        def measured(*args):
+            metrics, scores = measure(*args)
+            return metrics | {"loss": next(losses)}, scores
+
+        monkeypatch.setattr(fitting, "measure", measured)
+        path = tmp_path / "one.safetensors"
+        weights = fit(frames, path, **SHORT, validate_every=1, patience=2)
+        assert weights.metrics["steps"] == 4
+
+    def test_nan_loss(self, frames, tmp_path, monkeypatch):
+        """Stops, and keeps the checkpoint from before."""
+        original = fitting.mask_loss
+        calls = []
+
+        def loss(*args):
+            calls.append(1)
+            return original(*args) * (np.nan if len(calls) > 3 else 1)
+
+        monkeypatch.setattr(fitting, "mask_loss", loss)
+        path = tmp_path / "one.safetensors"
+        with pytest.raises(
+            TrainingError, match=r"after 4 step.*checkpoint is kept|kept"
+        ):
+            fit(frames, path, **SHORT, save_every=2)
+        assert not path.exists()
+        state = torch.load(path.with_suffix(".checkpoint"), weights_only=True)
+        assert state["step"] == 2
+        assert all(torch.isfinite(v).all() for v in state["network"].values())
+        monkeypatch.setattr(fitting, "mask_loss", original)
+        assert fit(frames, path, **SHORT, learning_rate=1e-4).metrics["steps"] == 6
+
+    def test_full_disk(self, tmp_path, monkeypatch):
+        path = tmp_path / "one.checkpoint"
+        save_checkpoint(path, {"config": {}, "step": 1})
+
+        def fail(descriptor):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(TrainingError, match=r"No space left.*last one is still"):
+            save_checkpoint(path, {"config": {}, "step": 2})
+        assert torch.load(path, weights_only=True)["step"] == 1
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_checkpoint_of_another_training(self, frames, tmp_path):
+        path = tmp_path / "one.safetensors"
+        save_checkpoint(path.with_suffix(".checkpoint"), {"config": {"steps": 9}})
+        with pytest.raises(TrainingError, match=r"another training .*steps: 9 -> 6"):
+            fit(frames, path, **SHORT)
+        assert fit(frames, path, **SHORT, resume=False).metrics["steps"] == 6
+
+    def test_damaged_checkpoint(self, frames, tmp_path):
+        path = tmp_path / "one.safetensors"
+        path.with_suffix(".checkpoint").write_bytes(b"damaged")
+        with pytest.raises(TrainingError, match=r"cannot be read .*delete it"):
+            fit(frames, path, **SHORT)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "error", "match"),
+        [
+            ({"steps": 0}, ValueError, "steps=0 must be between 1"),
+            ({"steps": 1.5}, TypeError, "steps=1.5 must be a whole number"),
+            ({"learning_rate": "high"}, TypeError, "learning_rate='high' must be"),
+            ({"learning_rate": np.nan}, ValueError, "learning_rate=nan must be"),
+            ({"precision": "int8"}, ValueError, "precision='int8' must be one of"),
+            ({"epochs": 3}, ValueError, "'epochs', which is not known; known are"),
+            ({"about": {"licence": "MIT"}}, ValueError, "'licence', which is not"),
+            ({"architecture": "resnet"}, RuntimeError, "'resnet' is not known"),
+            ({"arguments": {"width": 4}}, RuntimeError, "does not take"),
+            ({"crop": 50}, ValueError, "smaller than crop=50"),
+            ({"crop": 33}, ValueError, "crop=33 must be a multiple of 2"),
+        ],
+    )
+    def test_options(self, frames, tmp_path, options, error, match):
+        with pytest.raises(error, match=match):
+            fit(frames, tmp_path / "one.safetensors", **SHORT | options)
+
+    def test_output(self, frames, tmp_path):
+        with pytest.raises(ValueError, match=r"must end in .safetensors"):
+            fit(frames, tmp_path / "one.pth", **SHORT)
+        with pytest.raises(FileNotFoundError, match="no directory"):
+            fit(frames, tmp_path / "none" / "one.safetensors", **SHORT)
+
+    def test_config(self):
+        assert TrainingConfig().to_dict()["patience"] is None
+        with pytest.raises(TypeError, match="patience='x' must be a whole number"):
+            TrainingConfig(patience="x")
+
+
+class TestCalibration:
+    @pytest.mark.parametrize(("slope", "shift"), [(1, 0), (0.3, -1), (3, 2)])
+    def test_finds_the_line(self, slope, shift):
+        generator = torch.Generator().manual_seed(1)
+        logits = 2 * torch.randn(1, 1, 300, 300, generator=generator) - 2
+        truth = (slope * logits + shift).sigmoid()[:, 0]
+        target = torch.bernoulli(truth, generator=generator)
+        found = fit_temperature(logits, target, torch.ones_like(target))
+        assert found == pytest.approx((slope, shift), abs=0.1)
+
+    def test_nothing_to_learn_from(self):
+        zeros = torch.zeros(1, 8, 8)
+        assert fit_temperature(zeros[None], zeros, zeros + 1) == (1.0, 0.0)
+
+
+class TestCommand:
+    def write(self, tmp_path, text):
+        path = tmp_path / "tiny.toml"
+        path.write_text(_RECIPE.replace("# more", text))
+        return str(path)
+
+    def test_train(self, tmp_path, capsys):
+        recipe, output = self.write(tmp_path, ""), str(tmp_path / "x.safetensors")
+        assert main(["train", recipe, "-o", output, "--steps", "2", "--quiet"]) == 0
+        assert capsys.readouterr().out.endswith("x.safetensors\n")
+        assert get_weights(output).name == "tiny"
+        assert get_weights(output).metrics["steps"] == 2
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("[trainning]", "'trainning', which is not known"),
+            ("[[data]]\nsource = 'sky'", "source='sky' of the data is not one of"),
+            ("[[data]]\nsource = 'frames'\nfiles = 'a*.fits'", "no files a..fits"),
+            ("[[data]]\nsource = 'simulator'\nspeed = 2", "speed"),
+            ("[[data]", "is not TOML"),
+        ],
+    )
+    def test_mistakes(self, tmp_path, capsys, text, match):
+        assert main(["train", self.write(tmp_path, text), "--quiet"]) == 1
+        assert re.search(match, capsys.readouterr().err)
+
+
+def test_simulated_frames_can_be_learnt_from(tmp_path):
+    source = SimulatedFrames(scenes="stars", every=3, fresh=4, pool=2, side=48)
+    weights = fit(source, tmp_path / "one.safetensors", **SHORT)
+    assert np.isfinite(weights.metrics["loss"])
+
+
+_RECIPE = """
+[weights]
+name = "tiny"
+[network]
+arguments = {widths = [4, 8], depths = 1}
+[training]
+steps = 4
+batch_size = 2
+crop = 32
+validation_size = 2
+[[data]]
+source = "simulator"
+scenes = "stars"
+# more
+"""
