@@ -101,6 +101,8 @@ def _fill_windows(values, fill, good, estimate):
     if todo.size:  # deep inside a masked block: only the frame as a whole is known
         filled[todo], _ = sky_and_noise(values, ~good)
         std[todo] = np.std(values[good], dtype=np.float64)
+    if (flat := std == 0).any():  # equal neighbours do not make a pixel certain
+        std[flat] = sky_and_noise(values, ~good)[1]
     return filled, std
 
 

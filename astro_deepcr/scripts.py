@@ -33,6 +33,7 @@ def main(arguments=None):
     >>> from astro_deepcr.scripts import main
     >>> main(['weights', 'list', '--task', 'inpaint', '--names'])
     inpaint-acs-wfc-f606w-2-32
+    inpaint-acs-wfc-f606w-2-32-scaled
     inpaint-acs-wfc-f606w-3-32
     0
     """

@@ -26,6 +26,7 @@ from astro_deepcr import (
     inpaint_cosmicrays,
 )
 from astro_deepcr.exceptions import TooManyCosmicRaysWarning, WeightsMismatchWarning
+from astro_deepcr.weights import get_weights
 
 from .conftest import draw_frame
 
@@ -316,6 +317,18 @@ class TestProvenance:
 
 
 class TestThreshold:
+    def test_fpr(self, frame):
+        image, _ = frame
+        flagged = []
+        for fpr in (1e-4, 3e-4, 1e-2):
+            _, crmask = cosmicray_deepcr(image, fpr=fpr)
+            threshold = get_weights().threshold_for(fpr)
+            assert np.array_equal(crmask, cosmicray_probability(image) > threshold)
+            flagged.append(crmask.sum())
+        assert flagged[0] < flagged[1] < flagged[2]
+        ccd = CCDData(image, unit="electron")
+        assert cosmicray_deepcr(ccd, fpr=1e-2).meta["CRTHRESH"] == threshold
+
     def test_threshold_counts(self, frame):
         image, _ = frame
         probability = cosmicray_probability(image)

@@ -34,6 +34,7 @@ OFFICIAL = {
     "decam",
     "deepcr-example",
     "inpaint-acs-wfc-f606w-2-32",
+    "inpaint-acs-wfc-f606w-2-32-scaled",
     "inpaint-acs-wfc-f606w-3-32",
     "wfc3-uvis",
 }
@@ -172,7 +173,7 @@ class TestResolution:
 
 class TestMoving:
     def test_export_and_import(self, good_file, tmp_path):
-        names = ["acs-wfc", "inpaint-acs-wfc-f606w-2-32"]
+        names = ["acs-wfc", "wfc3-uvis"]
         copies = export_weights(tmp_path / "usb", names)
         assert len(copies) == 2
         (tmp_path / "cache").mkdir()
