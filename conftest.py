@@ -41,3 +41,14 @@ def weights_cache(tmp_path_factory):
             for task in ("mask", "inpaint"):
                 import_weights(folder / task)
         yield carrier
+
+
+@pytest.fixture(autouse=True)
+def unchanged_zoo():
+    """Take weights that a test or an example registers out of the zoo again."""
+    from astro_deepcr.weights.registry import REGISTRY
+
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)

@@ -38,7 +38,7 @@ def log_to_meta(meta, cards, history, add_keyword=True):
     --------
     >>> from astro_deepcr.header import log_to_meta
     >>> log_to_meta({}, {'CRNPIX': (7, 'pixels')}, 'flagged 7 pixels')
-    {'CRNPIX': 7, 'HISTORY': ['flagged 7 pixels']}
+    {'CRNPIX': 7, 'HISTORY': 'flagged 7 pixels'}
     """
     meta = copy.deepcopy(meta)
     if meta is None or add_keyword is None or add_keyword is False:
@@ -72,5 +72,6 @@ def _add_history(meta, line):
     if hasattr(meta, "add_history"):
         meta.add_history(line)
     else:
-        old = meta.get("HISTORY", [])
-        meta["HISTORY"] = [*([old] if isinstance(old, str) else old), line]
+        # One string, since a dictionary with a list cannot be written to FITS.
+        old = str(meta.get("HISTORY", ""))
+        meta["HISTORY"] = f"{old}; {line}" if old else line

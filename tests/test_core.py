@@ -299,6 +299,12 @@ class TestProvenance:
         assert meta["OBJECT"] == "M31"
         assert len(meta["HISTORY"]) >= 2
 
+    def test_dictionary_survives_fits(self, ccd, tmp_path):
+        ccd.meta["HISTORY"] = "bias subtracted"
+        cosmicray_deepcr(cosmicray_deepcr(ccd)).write(tmp_path / "cleaned.fits")
+        history = str(CCDData.read(tmp_path / "cleaned.fits").meta["HISTORY"])
+        assert history.startswith("bias subtracted; astro_deepcr")
+
     def test_off(self, ccd):
         for off in (False, None):
             assert dict(cosmicray_deepcr(ccd, add_keyword=off).meta) == dict(ccd.meta)

@@ -472,8 +472,8 @@ def test_wcs_that_do_not_overlap():
 @pytest.mark.parametrize(
     ("unit", "match"),
     [
-        ("adu", "needs gain"),
-        ("electron / s", "needs exposure_time"),
+        ("adu", "takes gain"),
+        ("electron / s", "takes exposure_time"),
         ("Jy", "Convert the image first"),
     ],
 )
