@@ -7,6 +7,7 @@ import torch
 from astropy import units as u
 from astropy.nddata import CCDData
 
+from astro_deepcr.evaluation import LabelledFrame
 from astro_deepcr.noise import NORMALIZATIONS
 from astro_deepcr.training import (
     CosmicRayLabels,
@@ -145,8 +146,15 @@ class TestLabelledFrames:
         ignore[:5] = True
         labels = CosmicRayLabels(ccd, frames[1][0] & ~ignore, ignore, None, {})
         labels.to_hdulist().writeto(tmp_path / "one.fits")
-        both = [LabelledFrames([x]) for x in (labels, tmp_path / "one.fits")]
-        assert equal(*(draw(source, 8) for source in both))
+        one = LabelledFrame(ccd, labels.cosmic_rays, ignore)
+        kinds = (labels, tmp_path / "one.fits", one)
+        first, *others = (draw(LabelledFrames([x]), 8) for x in kinds)
+        assert all(equal(first, other) for other in others)
+
+    def test_clean_frame_of_a_file(self, clean, tmp_path):
+        CCDData(clean[0], unit="adu").write(tmp_path / "clean.fits")
+        batch = draw(PastedCosmicRays([tmp_path / "clean.fits"], STAMPS))
+        assert (batch.weight > 0).any()
 
     def test_split(self, frames):
         train, held = LabelledFrames(*frames).split(0.2)

@@ -9,7 +9,10 @@ import torch
 from astropy.io import fits
 from astropy.nddata import CCDData
 
+from ..evaluation.frames import LabelledFrame
+from ..evaluation.frames import read_frame as read_labelled
 from ..fill import fill_pixels
+from ..fits_files import read_frame
 from ..images import parse_image, parse_mask
 from ..noise import NORMALIZATIONS, sky_and_noise
 from ..units import conversion_factor
@@ -129,6 +132,8 @@ def _unpack(i, frame, *, clean):
     """Return image, mask and ignore mask of what stands for a frame."""
     if isinstance(frame, CosmicRayLabels):
         return frame.ccd, frame.cosmic_rays, frame.ignore
+    if isinstance(frame, LabelledFrame):
+        return frame.ccd, frame.truth, frame.ignored
     if isinstance(frame, (str, Path)):
         return _read(i, frame, clean=clean)
     if isinstance(frame, CCDData):
@@ -138,19 +143,15 @@ def _unpack(i, frame, *, clean):
 
 def _read(i, path, *, clean):
     """Read a FITS file; one of a clean frame needs no extension MASK."""
-    from ..evaluation import frames
-    from ..fits_files import read_frame
-
     try:
         with fits.open(path) as hdus:
             labelled = any(hdu.name.strip() == "MASK" for hdu in hdus)
         if clean and not labelled:
             return read_frame(path)[0], None, None
-        frame = frames.read_frame(path)
+        return _unpack(i, read_labelled(path), clean=clean)
     except OSError as err:
         msg = f"Frame {i}, {path}, cannot be read as FITS: {err}."
         raise ValueError(msg) from err
-    return frame.ccd, frame.truth, frame.ignored
 
 
 def _parse_target(mask, shape, name):

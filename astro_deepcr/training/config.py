@@ -89,7 +89,7 @@ class TrainingConfig:
     steps: int = 5000
     batch_size: int = 16
     crop: int = 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     warmup: float = 0.05
     weight_decay: float = 1e-4
     clip: float = 1.0

@@ -131,7 +131,8 @@ class LabelledFrames(_FrameSource):
     ----------
     frames : list or `~numpy.ndarray` of shape (N, rows, columns)
         Arrays, `~astropy.nddata.CCDData`, `~astro_deepcr.training.CosmicRayLabels`,
-        or paths of FITS files with extensions SCI and MASK.
+        `~astro_deepcr.evaluation.LabelledFrame`, or paths of FITS files with
+        extensions SCI and MASK.
     masks : list or `~numpy.ndarray`, optional
         Where the cosmic rays are: booleans, or numbers from 0 to 1 where that is
         not sure. Only for frames that do not bring them.

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from ..devices import cpu_threads
 from ..exceptions import TrainingError
 from ..models import build_model, fold, model_reach, reparametrize
 from ..weights import Weights, get_weights, resolve, save_weights
@@ -130,7 +131,7 @@ def fit(
         )
         raise ValueError(msg)
     source, held = _split(data, validation, config)
-    with gather_team(device) as team:
+    with cpu_threads(), gather_team(device) as team:
         network = _make_network(entry, start, config).to(team.device)
         training = Training(network, source, held, entry, config, team)
         checkpoint = output.with_suffix(".checkpoint")
@@ -223,7 +224,8 @@ class Training:
 
     def batches(self):
         """Yield steps and batches; one is drawn while another is learnt from."""
-        with ThreadPoolExecutor(1) as pool:
+        # One thread draws: more would fight with those that learn for the cores.
+        with ThreadPoolExecutor(1, "draw", torch.set_num_threads, (1,)) as pool:
             coming = pool.submit(self._draw, self.step)
             for step in range(self.step, self.config.steps):
                 batch = coming.result()
