@@ -181,11 +181,11 @@ def cosmicray_deepcr(
     fraction = check_fraction(crmask, ~pixels.mask, max_fraction)
     data, std = _fill(pixels, crmask, inpaint, to_unit, floor, device)
 
-    cards = {
-        "CRMODEL": (entry.name, "weights of the cosmic-ray network"),
-        "CRSHA": (entry.sha256[:12], "SHA-256 of the weights (start)"),
-        "CRTHRESH": (threshold, "probability above which pixels are flagged"),
-        "CRFRAC": (fraction, "fraction of the usable pixels flagged"),
+    provenance = {
+        "CRMODEL": entry.name,
+        "CRSHA": entry.sha256[:12],
+        "CRTHRESH": threshold,
+        "CRFRAC": fraction,
     }
     cleaned = rebuild(
         pixels,
@@ -194,7 +194,7 @@ def cosmicray_deepcr(
         std=std,
         where=crmask,
         flag=None if bit is None else (bit, crmask),
-        meta=_log(pixels.meta, cards, crmask, inpaint, add_keyword),
+        meta=_log(pixels.meta, provenance, crmask, inpaint, add_keyword),
     )
     return cleaned if isinstance(ccd, NDData) else (cleaned, crmask)
 
@@ -439,17 +439,14 @@ def _noise_floor(readnoise, to_unit):
     return floor
 
 
-def _log(meta, cards, hit, inpaint, add_keyword):
+def _log(meta, provenance, hit, inpaint, add_keyword):
     """Add provenance to a copy of the meta data."""
     if add_keyword is True and not conf.auto_logging:
         add_keyword = False
     fill = inpaint if inpaint is None else getattr(inpaint, "name", inpaint)
     number = int(np.count_nonzero(hit))
-    cards = cards | {
-        "CRFILL": (str(fill), "how hit pixels were replaced"),
-        "CRNPIX": (number, "number of pixels flagged or replaced"),
-    }
-    found = f"found by {cards['CRMODEL'][0]}, " if "CRMODEL" in cards else ""
+    provenance = provenance | {"CRFILL": str(fill), "CRNPIX": number}
+    found = f"found by {provenance['CRMODEL']}, " if "CRMODEL" in provenance else ""
     version = __version__.partition("+")[0]  # short enough for one line of FITS
     history = f"astro_deepcr {version}: {number} pixels {found}fill: {fill}"
-    return log_to_meta(meta, cards, history, add_keyword)
+    return log_to_meta(meta, provenance, history, add_keyword)

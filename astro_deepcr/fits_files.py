@@ -12,6 +12,8 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
+from .header import PROVENANCE
+
 __all__ = ["read_frame", "write_cleaned"]
 
 # What observatories write in BUNIT and astropy does not understand as it stands.
@@ -112,9 +114,8 @@ def write_cleaned(source, target, index, cleaned, crmask, *, overwrite=False):
     ):
         copy = fits.HDUList([hdu.copy() for hdu in hdus])
         copy[index].data = cleaned.data
-        for card in cleaned.meta.cards:
-            if card.keyword.startswith("CR") and len(card.keyword) > 2:
-                copy[index].header[card.keyword] = (card.value, card.comment)
+        for key in PROVENANCE:
+            copy[index].header[key] = (cleaned.meta[key], PROVENANCE[key])
         copy[index].header.add_history(str(cleaned.meta["HISTORY"][-1]))
         copy.append(fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK"))
         for hdu in (copy[index], copy[-1]):

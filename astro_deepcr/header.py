@@ -3,10 +3,20 @@
 
 import copy
 
-__all__ = ["log_to_meta"]
+__all__ = ["PROVENANCE", "log_to_meta"]
+
+#: Keywords of the standard provenance, and their comments.
+PROVENANCE = {
+    "CRMODEL": "weights of the cosmic-ray network",
+    "CRSHA": "SHA-256 of the weights (start)",
+    "CRTHRESH": "probability above which pixels are flagged",
+    "CRFRAC": "fraction of the usable pixels flagged",
+    "CRFILL": "how hit pixels were replaced",
+    "CRNPIX": "number of pixels flagged or replaced",
+}
 
 
-def log_to_meta(meta, cards, history, add_keyword=True):
+def log_to_meta(meta, values, history, add_keyword=True):
     """
     Copy meta data and add provenance to the copy.
 
@@ -14,12 +24,12 @@ def log_to_meta(meta, cards, history, add_keyword=True):
     ----------
     meta : dict-like or None
         A `~astropy.io.fits.Header` or a dictionary.
-    cards : dict
-        Keyword (at most 8 characters) -> (value, comment).
+    values : dict
+        Keyword of `PROVENANCE` -> value.
     history : str
         One line that tells what was done.
     add_keyword : bool, str, `ccdproc.Keyword`, dict-like or None, optional
-        As everywhere in ccdproc: True adds the standard ``cards`` and
+        As everywhere in ccdproc: True adds the ``values`` and the
         ``history``; False or `None` adds nothing; a string is the one keyword
         that gets the line of history; a keyword or dictionary is added instead
         of the standard cards.
@@ -37,14 +47,14 @@ def log_to_meta(meta, cards, history, add_keyword=True):
     Examples
     --------
     >>> from astro_deepcr.header import log_to_meta
-    >>> log_to_meta({}, {'CRNPIX': (7, 'pixels')}, 'flagged 7 pixels')
+    >>> log_to_meta({}, {'CRNPIX': 7}, 'flagged 7 pixels')
     {'CRNPIX': 7, 'HISTORY': 'flagged 7 pixels'}
     """
     meta = copy.deepcopy(meta)
     if meta is None or add_keyword is None or add_keyword is False:
         return meta
     if add_keyword is True:
-        _add_cards(meta, cards)
+        _add_values(meta, values)
         _add_history(meta, history)
     elif isinstance(add_keyword, str):
         meta[add_keyword] = history
@@ -62,10 +72,10 @@ def log_to_meta(meta, cards, history, add_keyword=True):
     return meta
 
 
-def _add_cards(meta, cards):
+def _add_values(meta, values):
     is_header = hasattr(meta, "cards")
-    for key, (value, comment) in cards.items():
-        meta[key] = (value, comment) if is_header else value
+    for key, value in values.items():
+        meta[key] = (value, PROVENANCE[key]) if is_header else value
 
 
 def _add_history(meta, line):

@@ -5,7 +5,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import __version__
+from . import __version__, conf
 from .exceptions import DeviceError, TrainingError, WeightsError
 
 __all__ = ["main"]
@@ -130,17 +130,17 @@ def _clean(options):
     target = Path(options.output or source.with_name(f"{stem}_cleaned.fits"))
     check_target(source, target, overwrite=options.overwrite)
     ccd, index = read_frame(source, options.hdu, options.unit)
-    cleaned = cosmicray_deepcr(
-        ccd,
-        options.weights,
-        threshold=options.threshold,
-        fpr=options.fpr,
-        grow=options.grow,
-        inpaint=None if options.inpaint == "none" else options.inpaint,
-        gain=_number_or_keyword(options.gain),
-        device=options.device,
-        add_keyword=True,
-    )
+    with conf.set_temp("auto_logging", True):  # a file always says what was done
+        cleaned = cosmicray_deepcr(
+            ccd,
+            options.weights,
+            threshold=options.threshold,
+            fpr=options.fpr,
+            grow=options.grow,
+            inpaint=None if options.inpaint == "none" else options.inpaint,
+            gain=_number_or_keyword(options.gain),
+            device=options.device,
+        )
     write_cleaned(
         source, target, index, cleaned, cleaned.mask, overwrite=options.overwrite
     )

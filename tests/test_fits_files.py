@@ -24,6 +24,7 @@ def mef(tmp_path, image):
     primary = fits.PrimaryHDU()
     primary.header["INSTRUME"] = ("ACS", "the camera")
     primary.header["DETECTOR"] = "WFC"
+    primary.header["CRPIX1"] = 7.0
     table = fits.BinTableHDU.from_columns(
         [fits.Column("x", "E", array=[1.0, 2.0])], name="CAT"
     )
@@ -126,6 +127,7 @@ class TestClean:
             assert hdus[3].header["CTYPE1"] == "RA---TAN"
             assert "INSTRUME" not in hdus[3].header
             assert "CHECKSUM" in hdus[3].header
+            assert "CRPIX1" not in hdus[3].header
         diff = FITSDiff(
             str(mef),
             str(mef.with_name("frame_cleaned.fits")),
