@@ -66,7 +66,7 @@ class SimulatedFrames:
         return self, SimulatedFrames(**self.options)
 
     def draw(self, n, crop, key, form, device):
-        """Draw a `Batch` of ``n`` cut-outs."""
+        """Draw a batch of ``n`` cut-outs."""
         if self.every == 1:
             return self._simulate(n, crop, key, form, device)
         newest = key.step // self.every
@@ -182,7 +182,7 @@ class LabelledFrames(_FrameSource):
         self.ranges = _check_ranges(sky_range, flux_range, noise_range)
 
     def draw(self, n, crop, key, form, device):
-        """Draw a `Batch` of ``n`` cut-outs."""
+        """Draw a batch of ``n`` cut-outs."""
         return self.cut(n, crop, key, form).to_batch(form, device)
 
 
@@ -290,7 +290,7 @@ class PastedCosmicRays(_FrameSource):
         return cls(frames, stamps, **options)
 
     def draw(self, n, crop, key, form, device):
-        """Draw a `Batch` of ``n`` cut-outs."""
+        """Draw a batch of ``n`` cut-outs."""
         cutouts, rng = self.cut(n, crop, key, form), key.numpy(1)
         mean = rng.uniform(*self.per_megapixel, size=n) * crop**2 / 1e6
         charge = np.stack(
@@ -353,7 +353,7 @@ class Mixture:
         return tuple(Mixture(part, self.weights) for part in parts)
 
     def draw(self, n, crop, key, form, device):
-        """Draw a `Batch` of ``n`` cut-outs."""
+        """Draw a batch of ``n`` cut-outs."""
         edges = np.cumsum(self.weights) / np.sum(self.weights)
         place = (np.arange(n) + key.step * n + 0.5) * _GOLDEN % 1
         counts = np.bincount(np.searchsorted(edges, place), minlength=len(edges))
