@@ -225,6 +225,7 @@ def get_detector(name, **changes):
 
 
 def look_up(what, name, kind, table, changes):
+    """Return the preset of a name, or the object itself; else one clear error."""
     found = name if isinstance(name, kind) else table.get(name)
     if found is None:
         msg = f"There is no {what} {name!r}; choose one of {', '.join(table)}."
