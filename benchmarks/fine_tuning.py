@@ -90,7 +90,7 @@ def main():
     _options.add_options(parser, None)
     parser.add_argument("--start", default="acs-wfc", help="weights to be tuned")
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
+    parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--side", type=int, default=384, help="of each exposure")
     parser.add_argument("--scene", default="stars")
     args = _options.start(parser)

@@ -121,7 +121,8 @@ def fit(
     output = Path(output)
     _check_output(output)
     if start is not None:
-        options = {"learning_rate": 3e-4, "dice": 0.0} | options
+        # More than this spoils what is known (benchmarks/fine_tuning.py).
+        options = {"learning_rate": 3e-5, "dice": 0.0} | options
     check_keys("fit", options, TrainingConfig.__dataclass_fields__)
     config = TrainingConfig(**options)
     entry = _describe(output, start, architecture, arguments, about or {})
@@ -137,6 +138,8 @@ def fit(
         checkpoint = output.with_suffix(".checkpoint")
         if resume and checkpoint.exists():
             training.load(load_checkpoint(checkpoint, training.told))
+        if start is not None and not training.step and team.leads:
+            training.validate()  # what is kept is never worse than the start
         reporter = Reporter(
             training.step,
             config.steps,
