@@ -133,6 +133,15 @@ class TestLearns:
         fresh = fit(source, tmp_path / "fresh.safetensors", **TINY, **options)
         assert fresh.metrics["loss"] > 2 * tuned.metrics["loss"]
 
+    def test_fine_tuning_never_loses_the_start(self, trained, tmp_path):
+        source = LabelledFrames(*draw_frames(12, first=300))
+        options = {"steps": 5, "crop": 32, "batch_size": 4, "learning_rate": 1.0}
+        tuned = fit(
+            source, tmp_path / "wild.safetensors", start=trained.path, device="cpu",
+            average=0.0, **options,
+        )  # fmt: skip
+        assert tuned.metrics["average_precision"] > 0.9
+
     def test_fine_tuning_of_an_official_network(self, frames, tmp_path, weights_cache):
         entry = get_weights("acs-wfc-f606w-2-4")
         options = {"steps": 1, "crop": 32, "batch_size": 2, "validation_size": 2}
