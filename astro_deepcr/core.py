@@ -159,7 +159,7 @@ def cosmicray_deepcr(
     entry = get_weights(weights, meta=pixels.meta)
     inpaint = _parse_inpaint(inpaint, pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
-    floor = _noise_floor(readnoise, to_unit)
+    floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
     threshold = _choose_threshold(entry, threshold, fpr)
     if neighbor_threshold is not None:
         _check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
@@ -310,7 +310,7 @@ def inpaint_cosmicrays(
         msg = "method=None would replace nothing; choose 'median', 'network', ..."
         raise ValueError(msg)
     to_unit = _converter(pixels, gain, exposure_time)
-    floor = _noise_floor(readnoise, to_unit)
+    floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
     data, std = _fill(pixels, mask, method, to_unit, floor, device)
     meta = _log(pixels.meta, {}, mask, method, add_keyword)
     new_mask = mask if update_mask else None
@@ -333,7 +333,7 @@ def _choose_threshold(entry, threshold, fpr):
         msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
         raise ValueError(msg)
     if fpr is not None:
-        return entry.threshold_for(fpr)
+        return entry.threshold_for(_check_number("fpr", fpr, 0, 1))
     if threshold is None:
         return entry.threshold
     return _check_number("threshold", threshold, 0, 1)
@@ -358,6 +358,10 @@ def _parse_flag(flag_bit, ccd):
             f"flag_bit needs a CCDData, whose .flags are set; got {type(ccd).__name__}."
         )
         raise TypeError(msg)
+    if ccd.flags is not None and np.asarray(ccd.flags).dtype.kind not in "iu":
+        msg = f"flag_bit needs .flags of integers; these are {type(ccd.flags).__name__}"
+        msg += f" of {np.asarray(ccd.flags).dtype}."
+        raise TypeError(msg)
     return parse_flag_bit(flag_bit)
 
 
@@ -378,7 +382,8 @@ def _parse_inpaint(inpaint, meta):
 def _model_values(pixels, bad, entry, to_unit):
     """Return values in the unit of some weights, with bad pixels filled locally."""
     factor = np.float32(to_unit(entry.unit))
-    values = pixels.values * factor
+    with np.errstate(over="ignore"):  # predict refuses what is not finite
+        values = pixels.values * factor
     if bad.any():
         values[bad], _ = fill_pixels(values, bad)
     return values, factor
@@ -425,12 +430,12 @@ def _fill_network(pixels, hit, entry, to_unit, device):
     return normalization.inverse(output[hit]) / factor, std
 
 
-def _noise_floor(readnoise, to_unit):
+def _noise_floor(readnoise, gain, meta, to_unit):
     """Return a function: the least deviation of pixels with certain values."""
     if readnoise is None:
         return np.zeros_like
     gain_factor = to_unit(u.electron)
-    readnoise = parse_readnoise(readnoise, gain_factor)
+    readnoise = parse_readnoise(readnoise, gain, meta)
 
     def floor(values):
         electrons = np.maximum(values * gain_factor, 0)

@@ -252,7 +252,8 @@ def _parse_background(background, shape, unit):
     if background is None:
         return np.float32(0)
     if isinstance(background, NDData):
-        background = u.Quantity(background.data, background.unit)
+        data = np.asarray(background.data)
+        background = data if background.unit is None else data * background.unit
     if isinstance(background, u.Quantity):
         try:
             background = background.to_value(unit or u.dimensionless_unscaled)
@@ -266,8 +267,11 @@ def _parse_background(background, shape, unit):
             f"number, or an array of the image's shape {tuple(shape)}, is needed."
         )
         raise ValueError(msg)
-    if not np.isfinite(array).all():
-        msg = "The background has values that are not finite; replace them first."
+    if not (np.abs(array) <= _LARGEST_VALUE).all():
+        msg = (
+            "The background has values that are not finite or beyond "
+            f"{_LARGEST_VALUE:.0e}; replace them first."
+        )
         raise ValueError(msg)
     return array.astype(np.float32)
 
@@ -299,11 +303,15 @@ def _update_uncertainty(uncertainty, std, where, unit):
     """Write standard deviations into an uncertainty of any type, in place."""
     powers = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
     for cls, power in powers.items():
-        if isinstance(uncertainty, cls):
+        if isinstance(uncertainty, cls) and uncertainty.array is not None:
             new = std.astype(np.float64) ** power
             if unit is not None and uncertainty.unit is not None:
                 new = (new * unit**power).to_value(uncertainty.unit)
-            uncertainty.array[where] = new
+            # One number for all pixels, or integers, become an array of floats.
+            old = np.broadcast_to(uncertainty.array, where.shape)
+            array = old.astype(np.result_type(old.dtype, np.float32))
+            array[where] = new
+            uncertainty.array = array
 
 
 def _set_flag(flags, bit, where):

@@ -62,20 +62,40 @@ def predict(image, weights, *, where=None, device=None):
     >>> predict(np.full((1, 20, 30), 90., np.float32), get_weights('acs-wfc')).shape
     (20, 30)
     """
+    _check_finite(image, "input", weights)
     device = resolve_device(device)
     dtype = resolve_precision(device)
     output = _predict_in_memory(image, weights, where, device, dtype)
     if dtype is not torch.float32 and not np.isfinite(output).all():
         # The values of this frame overflow the short type.
         output = _predict_in_memory(image, weights, where, device, torch.float32)
+    _check_finite(output, "output", weights)
     return output
+
+
+def _check_finite(values, what, weights):
+    if not np.isfinite(values).all():
+        msg = (
+            f"The {what} of the network {weights.name!r} is not finite: values of the "
+            "frame are too large for it. Check the unit, the gain and the background."
+        )
+        raise ValueError(msg)
+
+
+def _chosen(name, default):
+    """Return a size of the configuration, or the default where that is 0."""
+    size = getattr(conf, name)
+    if size < 0:
+        msg = f"{name}={size} must be 0 (chosen by device) or more."
+        raise ValueError(msg)
+    return size or default
 
 
 def _predict_in_memory(image, weights, where, device, dtype):
     """Run the tiles, smaller ones if the device has too little memory."""
     network = _load_network(weights, device, dtype)
-    tile_size = conf.tile_size or _TILE_SIZE[device.type]
-    batch_size = conf.batch_size or _BATCH_SIZE[device.type]
+    tile_size = _chosen("tile_size", _TILE_SIZE[device.type])
+    batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
         try:
             with torch.inference_mode(), cpu_threads():
@@ -98,8 +118,9 @@ def _predict_in_memory(image, weights, where, device, dtype):
 def _load_network(weights, device, dtype):
     """Load a network onto a device; kept, since frames come in hundreds."""
     network = build_model(weights.architecture, weights.arguments)
+    state = load_state(resolve(weights))
     try:
-        network.load_state_dict(load_state(resolve(weights)))
+        network.load_state_dict(state)
     except RuntimeError as err:
         msg = (
             f"The tensors of the weights {weights.name!r} do not fit the "

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .exceptions import WeightsError
+
 __all__ = ["NORMALIZATIONS", "Normalization", "measure_normalization", "sky_and_noise"]
 
 #: Standard deviation of a Gaussian over its median absolute deviation.
@@ -126,4 +128,11 @@ def measure_normalization(values, mask, weights):
     normalization : `Normalization`
         For the whole frame, never for a tile of it.
     """
+    if weights.normalization not in NORMALIZATIONS:
+        msg = (
+            f"The weights {weights.name!r} want the normalization "
+            f"{weights.normalization!r}, which is not known to this version; it has "
+            f"{', '.join(NORMALIZATIONS)}."
+        )
+        raise WeightsError(msg)
     return NORMALIZATIONS[weights.normalization](values, mask, weights.scale)

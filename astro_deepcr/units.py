@@ -2,6 +2,7 @@
 """Conversion between the units that frames and weights come in."""
 
 import math
+from numbers import Real
 
 from astropy import units as u
 
@@ -72,6 +73,9 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
             )
             raise ValueError(msg)
         unit = wanted if gain is None else u.adu
+    if not isinstance(unit, u.UnitBase):
+        msg = f"The image is in {unit}, which is no linear unit; {wanted} is needed."
+        raise ValueError(msg)
     for over_time in (False, True):
         for gain_power in (0, 1, -1):
             trial = _one_name(unit) * GAIN_UNIT**gain_power * u.s**over_time
@@ -245,6 +249,6 @@ def _one_name(unit):
 def _look_up(meta, keywords):
     for keyword in keywords:
         value = None if meta is None else meta.get(keyword)
-        if isinstance(value, (int, float, u.Quantity)) and not isinstance(value, bool):
+        if isinstance(value, (Real, u.Quantity)) and not isinstance(value, bool):
             return value
     return None

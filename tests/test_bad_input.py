@@ -7,7 +7,12 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData
 
-from astro_deepcr import cosmicray_deepcr, cosmicray_probability, inpaint_cosmicrays
+from astro_deepcr import (
+    conf,
+    cosmicray_deepcr,
+    cosmicray_probability,
+    inpaint_cosmicrays,
+)
 from astro_deepcr.exceptions import DeviceError, WeightsError
 
 GOOD = np.full((20, 20), 100.0)
@@ -93,6 +98,10 @@ def test_mask_of_another_shape(call):
         ({"gain": -1}, ValueError, r"gain=-1 must be one positive number"),
         ({"gain": 2 * u.s}, ValueError, "gain=2"),
         ({"readnoise": -4}, ValueError, "readnoise=-4"),
+        ({"readnoise": 3 * u.adu}, ValueError, "Pass gain="),
+        ({"fpr": "x"}, TypeError, "fpr='x' must be one number"),
+        ({"background": 1e300}, ValueError, r"beyond 1e\+18"),
+        ({"background": NDData(np.zeros(3))}, ValueError, r"shape \(3,\)"),
         ({"readnoise": "x"}, ValueError, "readnoise='x'"),
         ({"add_keyword": 5.5}, TypeError, r"add_keyword=5\.5"),
     ],
@@ -135,6 +144,33 @@ def test_flag_bit(ccd, flag_bit, error, match):
 def test_units(unit, arguments, match):
     with pytest.raises(ValueError, match=match):
         cosmicray_deepcr(CCDData(GOOD, unit=unit), **arguments)
+
+
+def test_unit_that_is_not_linear():
+    with pytest.raises(ValueError, match="no linear unit"):
+        cosmicray_deepcr(NDData(GOOD, unit=u.ABmag))
+
+
+def test_numpy_number_in_the_header():
+    meta = {"GAIN": np.float32(2)}
+    assert cosmicray_deepcr(CCDData(GOOD, unit="adu", meta=meta)).unit == u.adu
+
+
+def test_flags_of_another_type(ccd):
+    ccd.flags = np.zeros(ccd.shape, bool)
+    with pytest.raises(TypeError, match=r"flags of integers.*bool"):
+        cosmicray_deepcr(ccd, flag_bit=4096)
+
+
+def test_values_that_overflow():
+    with pytest.raises(ValueError, match="is not finite: values of the frame"):
+        cosmicray_deepcr(CCDData(GOOD * 1e15, unit="adu"), gain=1e25)
+
+
+@pytest.mark.parametrize("name", ["tile_size", "batch_size"])
+def test_negative_sizes(name):
+    with conf.set_temp(name, -1), pytest.raises(ValueError, match=f"{name}=-1 must"):
+        cosmicray_deepcr(GOOD)
 
 
 class TestInpaint:

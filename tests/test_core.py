@@ -261,6 +261,30 @@ class TestUncertainty:
         found = reference.mask & ~ccd.mask
         assert 0.005 < np.median(reference.uncertainty.array[found]) < 0.04
 
+    @pytest.mark.parametrize("array", [144, np.full((96, 80), 144)])
+    def test_integers_and_one_number_for_all(self, frame, array):
+        ccd = NDData(frame[0], unit="electron", uncertainty=VarianceUncertainty(array))
+        cleaned = cosmicray_deepcr(ccd)
+        variance = cleaned.uncertainty.array
+        assert np.all(variance[~cleaned.mask] == 144)
+        assert np.any(variance[cleaned.mask] % 1)
+        assert np.all(np.asarray(ccd.uncertainty.array) == 144)
+
+    def test_empty_one_stays_empty(self, frame):
+        ccd = NDData(frame[0], unit="electron", uncertainty=StdDevUncertainty())
+        assert cosmicray_deepcr(ccd).uncertainty.array is None
+
+    def test_readnoise_in_adu(self, frame):
+        rate = CCDData(
+            frame[0] / 1000,
+            unit="electron / s",
+            uncertainty=StdDevUncertainty(np.full(frame[0].shape, 0.012)),
+        )
+        arguments = {"gain": 2, "exposure_time": 1000}
+        cleaned = cosmicray_deepcr(rate, readnoise=50 * u.adu, **arguments)
+        std = cleaned.uncertainty.array[cleaned.mask]
+        assert np.all((std > 0.1) & (std < 0.12))
+
     def test_readnoise_is_a_floor(self, ccd):
         cleaned = cosmicray_deepcr(ccd, readnoise=300)
         found = cleaned.mask & ~ccd.mask

@@ -214,6 +214,18 @@ def test_loaded_once(image, monkeypatch):
     assert inference._load_network.cache_info().hits == 1
 
 
+def test_weights_that_cannot_be_found(image):
+    """The error is that of the search, with its remedy."""
+    from dataclasses import replace
+
+    gone = replace(get_weights("acs-wfc"), url="file:///nowhere/ACS-WFC.pth")
+    with pytest.raises(WeightsError, match=r"(?s)^The weights.*fetched.*import"):
+        cosmicray_probability(image, gone)
+    odd = replace(get_weights("acs-wfc"), normalization="by-hand")
+    with pytest.raises(WeightsError, match="normalization 'by-hand'"):
+        cosmicray_probability(image, odd)
+
+
 def test_tensors_of_another_architecture(image):
     from dataclasses import replace
 

@@ -278,7 +278,7 @@ def labels_from_dq(
     ignore |= pixels.mask
     found &= ~ignore
     if not isinstance(ccd, CCDData):
-        ccd = CCDData(ccd, unit=pixels.unit or "adu")
+        ccd = CCDData(ccd, unit=pixels.unit or "electron")
     return CosmicRayLabels(ccd, found, ignore, hot, measure_fractions(found, ignore))
 
 

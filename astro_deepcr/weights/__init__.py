@@ -152,7 +152,7 @@ def export_weights(directory, weights=None):
     ----------
     directory : path-like
         Is made if need be.
-    weights : list of str, optional
+    weights : str or list of str, optional
         Names; by default all of the zoo.
 
     Returns
@@ -172,6 +172,8 @@ def export_weights(directory, weights=None):
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
+    if isinstance(weights, str):
+        weights = [weights]
     for name in list_weights() if weights is None else weights:
         entry = _any_task(name)
         target = directory / entry.filename
