@@ -14,7 +14,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 
 from .header import PROVENANCE
 
-__all__ = ["read_frame", "write_cleaned"]
+__all__ = ["find_frames", "read_frame", "write_cleaned"]
 
 # What observatories write in BUNIT and astropy does not understand as it stands.
 _UNIT_NAMES = {
@@ -39,8 +39,8 @@ def read_frame(filename, hdu=None, unit=None):
     filename : path-like
         The file.
     hdu : int or str, optional
-        Number or name of the HDU. By default the first called SCI, or else the
-        first with a two-dimensional image.
+        Number, name, or name and version ('SCI,2') of the HDU. By default the first
+        called SCI, or else the first with a two-dimensional image.
     unit : str or `~astropy.units.Unit`, optional
         Unit of the values; by default that of the keyword BUNIT.
 
@@ -73,31 +73,57 @@ def read_frame(filename, hdu=None, unit=None):
     """
     with _open(filename) as hdus:
         index = _choose_hdu(hdus, hdu, filename)
-        header = hdus[0].header.copy()
-        if index:
-            header.extend(hdus[index].header, strip=True, update=True)
+        header = _merged_header(hdus, index)
         data = _read_data(hdus[index], filename)
     unit = _parse_unit(header.get("BUNIT") if unit is None else unit, filename)
     return CCDData(data, unit=unit, meta=header), index
 
 
-def write_cleaned(source, target, index, cleaned, crmask, *, overwrite=False):
+def find_frames(filename, hdu=None):
     """
-    Write a cleaned frame into a copy of the file that it came from.
+    Find the HDUs of a FITS file that are to be cleaned.
 
-    The copy keeps all other HDUs. The mask is appended as an HDU called CRMASK.
-    Nothing is left under the final name unless all was written.
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    hdu : int or str, optional
+        Number, name, or name and version ('SCI,2') of one HDU. By default all
+        called SCI, or else the first with a two-dimensional image.
+
+    Returns
+    -------
+    indices : list of int
+        Numbers of the HDUs.
+
+    Raises
+    ------
+    OSError, ValueError
+        As in `read_frame`.
+    """
+    with _open(filename) as hdus:
+        first = _choose_hdu(hdus, hdu, filename)
+        if hdu is not None or _name(hdus[first]) != "SCI":
+            return [first]
+        return [i for i, h in enumerate(hdus) if _is_image(h) and _name(h) == "SCI"]
+
+
+def write_cleaned(source, target, results, *, overwrite=False):
+    """
+    Write cleaned frames into a copy of the file that they came from.
+
+    The copy keeps all other HDUs as they are. The masks are appended as HDUs called
+    CRMASK, with the version (EXTVER) of their image. An image that was compressed
+    is written without compression, since that may change its values. Nothing is left
+    under the final name unless all was written.
 
     Parameters
     ----------
     source, target : path-like
         The file that was read, and the one to write.
-    index : int
-        Number of the HDU that was read.
-    cleaned : `~astropy.nddata.CCDData`
-        The cleaned frame, with its header.
-    crmask : `~numpy.ndarray` of bool
-        The cosmic rays.
+    results : dict
+        Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
+        cosmic rays as an array of bool.
     overwrite : bool, optional
         Whether an existing file may be replaced.
 
@@ -108,21 +134,37 @@ def write_cleaned(source, target, index, cleaned, crmask, *, overwrite=False):
     """
     target = Path(target)
     check_target(source, target, overwrite=overwrite)
+    raw = {"do_not_scale_image_data": True, "disable_image_compression": True}
     with (
         _open(source) as hdus,
+        _open(source, **raw) as copy,
         tempfile.TemporaryDirectory(dir=target.parent, prefix=".deepcr-") as directory,
     ):
-        copy = fits.HDUList([hdu.copy() for hdu in hdus])
-        copy[index].data = cleaned.data
-        for key in PROVENANCE:
-            copy[index].header[key] = (cleaned.meta[key], PROVENANCE[key])
-        copy[index].header.add_history(str(cleaned.meta["HISTORY"][-1]))
-        copy.append(fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK"))
-        for hdu in (copy[index], copy[-1]):
-            hdu.add_checksum()
+        for index, (cleaned, crmask) in results.items():
+            copy[index] = _cleaned_hdu(hdus, index, cleaned)
+            version = hdus[index].ver
+            mask = fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK", ver=version)
+            mask.add_checksum()
+            copy.append(mask)
         temporary = Path(directory) / target.name
         copy.writeto(temporary)
         temporary.replace(target)
+
+
+def _cleaned_hdu(hdus, index, cleaned):
+    """Return the HDU of a cleaned image, with its own old header and provenance."""
+    header = hdus[index].header.copy()
+    for key in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"):
+        header.remove(key, ignore_missing=True)
+    for key in PROVENANCE:
+        header[key] = (cleaned.meta[key], PROVENANCE[key])
+    old_lines = len(_merged_header(hdus, index).get("HISTORY", []))
+    for line in list(cleaned.meta["HISTORY"])[old_lines:]:
+        header.add_history(line)
+    kind = fits.ImageHDU if index else fits.PrimaryHDU
+    hdu = kind(cleaned.data, header)
+    hdu.add_checksum()
+    return hdu
 
 
 def check_target(source, target, *, overwrite=False):
@@ -140,7 +182,7 @@ def check_target(source, target, *, overwrite=False):
 
 
 @contextlib.contextmanager
-def _open(filename):
+def _open(filename, **options):
     """Open a FITS file; whatever is wrong with it is one OSError."""
     if not Path(filename).is_file():
         msg = f"There is no file {filename}."
@@ -149,7 +191,7 @@ def _open(filename):
     with Path(filename).open("rb") as file, warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*truncated.*")
         try:
-            hdus = fits.open(file, memmap=False)
+            hdus = fits.open(file, memmap=False, **options)
             len(hdus)  # reads all headers
         except (OSError, ValueError, TypeError, KeyError, AstropyUserWarning) as err:
             msg = f"{filename} cannot be read as FITS: {str(err).strip()}"
@@ -165,12 +207,24 @@ def _read_data(hdu, filename):
         raise OSError(msg) from err
 
 
+def _merged_header(hdus, index):
+    """Return the primary header with that of the image on top."""
+    header = hdus[0].header.copy()
+    if index:
+        header.extend(hdus[index].header, strip=True, update=True)
+    return header
+
+
+def _name(hdu):
+    return str(hdu.name).strip().upper()
+
+
 def _is_image(hdu):
     return hdu.is_image and hdu.header.get("NAXIS") == 2
 
 
 def _choose_hdu(hdus, hdu, filename):
-    names = [str(h.name).strip().upper() for h in hdus]
+    names = [_name(h) for h in hdus]
     found = ", ".join(
         f"{i} {name or '(no name)'} {'x'.join(map(str, h.shape)) if h.is_image else ''}"
         for i, (name, h) in enumerate(zip(names, hdus, strict=True))
@@ -183,7 +237,13 @@ def _choose_hdu(hdus, hdu, filename):
             raise ValueError(msg)
         return next((i for i in images if names[i] == "SCI"), images[0])
     if isinstance(hdu, str) and not hdu.isdigit():
-        hdu = names.index(hdu.upper()) if hdu.upper() in names else -1
+        name, _, version = hdu.upper().partition(",")
+        matches = (
+            i
+            for i, h in enumerate(hdus)
+            if names[i] == name.strip() and version.strip() in ("", str(h.ver))
+        )
+        hdu = next(matches, -1)
     hdu = int(hdu)
     if not (0 <= hdu < len(hdus) and _is_image(hdus[hdu])):
         msg = f"{filename} has no image HDU {wanted!r}; its HDUs are: {found}."

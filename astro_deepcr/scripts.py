@@ -2,6 +2,7 @@
 """The command ``deepcr``. Loads what a sub-command needs only when it runs."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -63,12 +64,14 @@ def _parser():
 
 
 def _add_clean(commands):
-    clean = commands.add_parser("clean", help="clean one frame of a FITS file")
+    clean = commands.add_parser("clean", help="clean the frames of a FITS file")
     clean.set_defaults(run=_clean)
     clean.add_argument("file", help="FITS file; it is not changed")
     clean.add_argument("-o", "--output", help="file to write (FILE_cleaned.fits)")
     clean.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
-    clean.add_argument("--hdu", help="name or number of the HDU (SCI, or the first)")
+    clean.add_argument(
+        "--hdu", help="number, NAME or NAME,VERSION (all SCI, or the first)"
+    )
     clean.add_argument("--unit", help="unit of the values (that of BUNIT)")
     clean.add_argument("--weights", help="name, file, or 'auto' (by the header)")
     clean.add_argument("--threshold", type=float, help="of the probability")
@@ -122,14 +125,29 @@ def _add_demo(commands):
 
 
 def _clean(options):
-    from .core import cosmicray_deepcr
-    from .fits_files import check_target, read_frame, write_cleaned
+    from .fits_files import check_target, find_frames, write_cleaned
 
     source = Path(options.file)
-    stem = source.name.partition(".fit")[0]
+    stem = re.split(r"\.fi?ts", source.name, maxsplit=1, flags=re.IGNORECASE)[0]
     target = Path(options.output or source.with_name(f"{stem}_cleaned.fits"))
     check_target(source, target, overwrite=options.overwrite)
-    ccd, index = read_frame(source, options.hdu, options.unit)
+    results = {i: _clean_hdu(i, options) for i in find_frames(source, options.hdu)}
+    write_cleaned(source, target, results, overwrite=options.overwrite)
+    for index, (cleaned, _) in results.items():
+        meta = cleaned.meta
+        print(
+            f"{target}[{index}]: {meta['CRNPIX']} pixels ({100 * meta['CRFRAC']:.2f} %)"
+            f" flagged by {meta['CRMODEL']} at {meta['CRTHRESH']:g}, "
+            f"fill: {meta['CRFILL']}"
+        )
+
+
+def _clean_hdu(index, options):
+    """Return a cleaned frame, and the cosmic rays in it."""
+    from .core import cosmicray_deepcr
+    from .fits_files import read_frame
+
+    ccd, _ = read_frame(options.file, index, options.unit)
     with conf.set_temp("auto_logging", True):  # a file always says what was done
         cleaned = cosmicray_deepcr(
             ccd,
@@ -141,14 +159,7 @@ def _clean(options):
             gain=_number_or_keyword(options.gain),
             device=options.device,
         )
-    write_cleaned(
-        source, target, index, cleaned, cleaned.mask, overwrite=options.overwrite
-    )
-    meta = cleaned.meta
-    print(
-        f"{target}: {meta['CRNPIX']} pixels ({100 * meta['CRFRAC']:.2f} %) flagged "
-        f"by {meta['CRMODEL']} at {meta['CRTHRESH']:g}, fill: {meta['CRFILL']}"
-    )
+    return cleaned, cleaned.mask
 
 
 def _number_or_keyword(text):

@@ -136,6 +136,63 @@ class TestClean:
         assert diff.diff_hdu_count
         assert not diff.diff_hdus
 
+    def test_two_chips(self, tmp_path, image, capsys):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for version in (1, 2):
+            science = fits.ImageHDU(image, name="SCI", ver=version)
+            science.header["BUNIT"] = "ELECTRONS"
+            hdus += [science, fits.ImageHDU(np.ones((3, 3)), name="DQ", ver=version)]
+        hdus.writeto(tmp_path / "RAW.FITS")
+        assert main(["clean", str(tmp_path / "RAW.FITS")]) == 0
+        assert capsys.readouterr().out.count("pixels") == 2
+        with fits.open(tmp_path / "RAW_cleaned.fits") as hdus:
+            for version in (1, 2):
+                crmask = hdus["CRMASK", version].data.astype(bool)
+                assert crmask.sum() == hdus["SCI", version].header["CRNPIX"] > 0
+        target = tmp_path / "two.fits"
+        command = ["clean", str(tmp_path / "RAW.FITS"), "-o", str(target)]
+        assert main([*command, "--hdu", "sci,2"]) == 0
+        with fits.open(target) as hdus:
+            assert "CRNPIX" not in hdus["SCI", 1].header
+            assert hdus["CRMASK"].ver == 2
+
+    @pytest.mark.parametrize("options", [{"quantize_level": 0}, {}])
+    def test_compressed_image_keeps_its_values(self, tmp_path, image, options):
+        data = image if options else image.astype(np.int16)
+        kind = "GZIP_2" if options else "RICE_1"
+        header = fits.Header([("BUNIT", "electron")])
+        hdu = fits.CompImageHDU(data, header, compression_type=kind, **options)
+        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "z.fits.fz")
+        assert main(["clean", str(tmp_path / "z.fits.fz")]) == 0
+        with fits.open(tmp_path / "z_cleaned.fits") as hdus:
+            good = hdus["CRMASK"].data == 0
+            assert np.array_equal(hdus[1].data[good], data[good])
+
+    def test_scaled_integers(self, mef, image):
+        with fits.open(mef, mode="append") as hdus:
+            error = fits.ImageHDU(np.ones((3, 3), np.int16), name="ERR2")
+            error.header["BSCALE"] = 0.01
+            error.add_checksum()
+            hdus.append(error)
+        counts = np.round(image).astype(np.uint16)
+        science = fits.ImageHDU(counts, fits.Header([("BUNIT", "electron")]), "U16")
+        with fits.open(mef, mode="append") as hdus:
+            hdus.append(science)
+        target = mef.with_name("out.fits")
+        assert main(["clean", str(mef), "-o", str(target), "--hdu", "U16"]) == 0
+        with fits.open(target, checksum=True) as hdus:
+            assert hdus["ERR2"]._orig_bitpix == 16
+            good = hdus["CRMASK"].data == 0
+            assert np.array_equal(hdus["U16"].data[good], counts[good])
+
+    def test_long_history(self, mef):
+        target = mef.with_name("out.fits")
+        command = ["clean", str(mef), "-o", str(target), "--inpaint", "network"]
+        assert main(command) == 0
+        history = "".join(fits.getheader(target, 3)["HISTORY"])
+        assert history.startswith("astro_deepcr")
+        assert history.endswith("-scaled")
+
     def test_options(self, mef, tmp_path):
         target = tmp_path / "out.fits"
         command = ["clean", str(mef), "-o", str(target), "--hdu", "3"]
