@@ -21,12 +21,15 @@ _UNIT_NAMES = {
     "counts": "adu",
     "count": "adu",
     "dn": "adu",
+    "du": "adu",
+    "cps": "adu/s",
     "adus": "adu",
     "electrons": "electron",
     "e-": "electron",
     "e": "electron",
     "sec": "s",
     "second": "s",
+    "seconds": "s",
 }
 
 
@@ -73,9 +76,9 @@ def read_frame(filename, hdu=None, unit=None):
     """
     with _open(filename) as hdus:
         index = _choose_hdu(hdus, hdu, filename)
-        header = _merged_header(hdus, index)
+        header = merged_header(hdus, index)
         data = _read_data(hdus[index], filename)
-    unit = _parse_unit(header.get("BUNIT") if unit is None else unit, filename)
+    unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
     return CCDData(data, unit=unit, meta=header), index
 
 
@@ -103,9 +106,9 @@ def find_frames(filename, hdu=None):
     """
     with _open(filename) as hdus:
         first = _choose_hdu(hdus, hdu, filename)
-        if hdu is not None or _name(hdus[first]) != "SCI":
+        if hdu is not None or hdu_name(hdus[first]) != "SCI":
             return [first]
-        return [i for i, h in enumerate(hdus) if _is_image(h) and _name(h) == "SCI"]
+        return [i for i, h in enumerate(hdus) if _is_image(h) and hdu_name(h) == "SCI"]
 
 
 def write_cleaned(source, target, results, *, overwrite=False):
@@ -158,7 +161,7 @@ def _cleaned_hdu(hdus, index, cleaned):
         header.remove(key, ignore_missing=True)
     for key in PROVENANCE:
         header[key] = (cleaned.meta[key], PROVENANCE[key])
-    old_lines = len(_merged_header(hdus, index).get("HISTORY", []))
+    old_lines = len(merged_header(hdus, index).get("HISTORY", []))
     for line in list(cleaned.meta["HISTORY"])[old_lines:]:
         header.add_history(line)
     kind = fits.ImageHDU if index else fits.PrimaryHDU
@@ -207,7 +210,7 @@ def _read_data(hdu, filename):
         raise OSError(msg) from err
 
 
-def _merged_header(hdus, index):
+def merged_header(hdus, index):
     """Return the primary header with that of the image on top."""
     header = hdus[0].header.copy()
     if index:
@@ -215,7 +218,8 @@ def _merged_header(hdus, index):
     return header
 
 
-def _name(hdu):
+def hdu_name(hdu):
+    """Return the name of an HDU in capitals and without spaces around it."""
     return str(hdu.name).strip().upper()
 
 
@@ -224,7 +228,7 @@ def _is_image(hdu):
 
 
 def _choose_hdu(hdus, hdu, filename):
-    names = [_name(h) for h in hdus]
+    names = [hdu_name(h) for h in hdus]
     found = ", ".join(
         f"{i} {name or '(no name)'} {'x'.join(map(str, h.shape)) if h.is_image else ''}"
         for i, (name, h) in enumerate(zip(names, hdus, strict=True))
@@ -251,7 +255,8 @@ def _choose_hdu(hdus, hdu, filename):
     return hdu
 
 
-def _parse_unit(unit, filename):
+def parse_unit(unit, filename):
+    """Return a unit in the spelling of observatories as one of astropy."""
     if unit is None or str(unit).strip() == "":
         msg = (
             f"{filename} does not say its unit (no BUNIT); pass one, such as "

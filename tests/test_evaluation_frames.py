@@ -85,7 +85,7 @@ def test_spellings_of_the_unit(tmp_path, bunit, unit):
 
 def test_an_unknown_unit_is_not_guessed(tmp_path):
     path = write(tmp_path / "a.fits", bunit="raw (bias)")
-    with pytest.raises(ValueError, match=r"BUNIT = 'raw \(bias\)' is not known"):
+    with pytest.raises(ValueError, match=r"unit 'raw \(bias\)' of .* is not known"):
         read_frame(path)
     assert read_frame(path, unit="adu").ccd.unit == "adu"
 
@@ -127,7 +127,7 @@ def test_pixels_without_a_value_are_ignored():
     ignore[2, 2] = True
     frame = LabelledFrame(ccd, np.zeros((3, 3), bool), ignore, gain=2)
     assert_array_equal(frame.ignored, np.isnan(data) | mask | ignore)
-    assert_array_equal(frame.electrons, np.where(frame.bad, 0, 2))
+    assert_array_equal(frame.electrons, np.full((3, 3), 2))  # filled from around
 
 
 def test_truth_must_fit():

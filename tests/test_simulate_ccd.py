@@ -97,3 +97,10 @@ def test_own_detector():
 def test_wrong_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         make_cosmicray_ccd(**({"shape": (64, 64)} | change))
+
+
+def test_saturation_level_is_in_the_unit_of_the_frame():
+    electron, _ = make_cosmicray_ccd((32, 32), detector="WFPC2")
+    adu, _ = make_cosmicray_ccd((32, 32), detector="WFPC2", unit="adu")
+    assert adu.header["SATURATE"] == 4095
+    assert electron.header["SATURATE"] == 4095 * electron.header["GAIN"]

@@ -131,8 +131,12 @@ def test_full_well_and_converter_limit_the_image():
     assert frames.image.max().item() == 4095 * 7
     assert frames.saturated.any()
     assert frames.saturated[frames.image == 4095 * 7].float().mean() > 0.99
-    hidden = frames.saturated & (frames.charge > 3 * frames.sigma)
-    assert not frames.truth[hidden].any()
+    hit = frames.saturated & (frames.charge > 3 * frames.sigma)
+    visible = frames.image - frames.clean > 3 * frames.sigma
+    assert (hit & visible).any()
+    assert (hit & ~visible).any()
+    assert torch.equal(frames.truth[hit], visible[hit])
+    assert frames.ignore[hit & ~visible].all()
 
 
 def test_star_cores_stand_out(plain):

@@ -1,9 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Frames with known truth: simulated ones, and files with a mask or DQ plane."""
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,12 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData
 
+from ..fill import fill_pixels
+from ..fits_files import merged_header, parse_unit
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
 __all__ = ["LabelledFrame", "find_fits", "labelled_frames", "read_frame"]
-
-# BUNIT as observatories write it, which is not always as astropy reads it.
-_UNIT_SPELLINGS = {
-    r"\b(electrons|e-|e\b)": "electron",
-    r"\b(counts|dn|du)\b": "adu",
-    r"\bcps\b": "adu/s",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +106,11 @@ class LabelledFrame:
 
     @property
     def electrons(self):
-        """The frame in electrons, as float32, with 0 where it is `bad`."""
-        return np.where(self.bad, 0, self.ccd.data * self.to_electrons).astype("f4")
+        """The frame in electrons, as float32, filled from around where it is `bad`."""
+        values = (self.ccd.data * self.to_electrons).astype("f4")
+        if self.bad.any() and not self.bad.all():
+            values[self.bad], _ = fill_pixels(values, self.bad)
+        return values
 
 
 def labelled_frames(frames):
@@ -261,11 +259,10 @@ def read_frame(
         if sci is None:
             msg = f"{path} holds no image; its extensions are {_names(hdus)}"
             raise ValueError(msg)
-        header = hdus[0].header.copy()
-        header.extend(sci.header, unique=True, strip=True)
+        header = merged_header(hdus, hdus.index(sci))
         data = np.array(sci.data, np.float32)
         truth, ignore, hot = _read_truth(hdus, dq_bits, ignore_bits, path)
-    unit = _unit(header, path) if unit is None else unit
+    unit = parse_unit(unit or header.get("BUNIT") or u.adu, path)
     data -= bias(data) if callable(bias) else bias
     return LabelledFrame(
         CCDData(data, unit=unit, meta=header),
@@ -311,24 +308,9 @@ def _names(hdus):
     return ", ".join(repr(hdu.name or "PRIMARY") for hdu in hdus)
 
 
-def _unit(header, path):
-    """Return the unit that BUNIT names, also in the spelling of observatories."""
-    text = str(header.get("BUNIT", "")).strip().lower()
-    name = re.sub(r"\b(sec|second)s?\b", "s", text)
-    for pattern, unit in _UNIT_SPELLINGS.items():
-        name = re.sub(pattern, unit, name)
-    try:
-        return u.Unit(name or "adu")
-    except ValueError:
-        msg = f"{path}: the unit BUNIT = {text!r} is not known; give unit, such as adu"
-        raise ValueError(msg) from None
-
-
 def _number(header, keywords, value, default):
     """Return the value that was given, or that of the first keyword."""
     if value is not None:
         return float(value)
-    found = (
-        header[key] for key in keywords if isinstance(header.get(key), int | float)
-    )
+    found = (header[key] for key in keywords if isinstance(header.get(key), Real))
     return float(next(found, default))

@@ -25,7 +25,8 @@ class CosmicRayTruth:
     mask : `~numpy.ndarray` of bool
         Pixels where cosmic rays left at least three times the noise.
     ignore : `~numpy.ndarray` of bool
-        Pixels that no method can be judged by: less charge than that, or saturated.
+        Pixels that no method can be judged by: hit by less charge than that, or hit
+        where light has saturated the pixel already.
     charge : `~astropy.units.Quantity`
         Charge of cosmic rays, in electron.
     event_id : `~numpy.ndarray` of int
@@ -122,7 +123,7 @@ def make_cosmicray_ccd(
         sky=background,
         nuisances=nuisances,
     )
-    meta = _header(frames.meta[0], detector)
+    meta = _header(frames.meta[0], detector, scale)
     image = frames.image[0].numpy()
     noise = np.sqrt(np.maximum(image, 0) + meta["RDNOISE"] ** 2)
     bad = frames.bad[0].numpy()
@@ -161,7 +162,8 @@ def _scale(unit, detector):
     return 1.0 if unit == u.electron else detector.gain.value
 
 
-def _header(meta, detector):
+def _header(meta, detector, scale):
+    limit = (detector.saturation * detector.gain).to_value(u.electron)
     instrument, _, channel = detector.name.partition("/")
     return {
         "INSTRUME": instrument,
@@ -170,7 +172,7 @@ def _header(meta, detector):
         "EXPTIME": meta["exposure_time"],
         "GAIN": round(meta["gain"], 4),
         "RDNOISE": round(meta["read_noise"], 4),
-        "SATURATE": round(meta["full_well"], 1),
+        "SATURATE": round(min(meta["full_well"], limit) / scale, 1),
     }
 
 

@@ -62,7 +62,7 @@ class Frames:
 
     @property
     def ignore(self):
-        """Pixels that training leaves out: faint cosmic rays, and saturated pixels."""
+        """Pixels that training leaves out: with faint or hidden cosmic rays."""
         return is_unclear(self.charge, self.sigma) | self._hidden
 
     @property
@@ -79,7 +79,9 @@ class Frames:
 
     @property
     def _hidden(self):
-        return self.saturated & (self.charge.abs() >= 0.6 * self.sigma)
+        # What light alone saturates shows no cosmic ray; one that saturates does.
+        visible = self.image - self.clean >= 3 * self.sigma
+        return self.saturated & (self.charge.abs() >= 0.6 * self.sigma) & ~visible
 
 
 def soft_label(charge, sigma):
