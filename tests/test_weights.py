@@ -12,7 +12,7 @@ from astropy.utils.data import is_url_in_cache
 
 from astro_deepcr import conf, cosmicray_probability
 from astro_deepcr.exceptions import WeightsError
-from astro_deepcr.models import build_model
+from astro_deepcr.models import build_model, model_reach
 from astro_deepcr.weights import (
     export_weights,
     fetch_weights,
@@ -71,6 +71,12 @@ class TestZoo:
             assert fetch_weights(name).stat().st_size == entry.size
             assert entry.license == "BSD-3-Clause"
             assert entry.url.startswith("https://")
+
+    @pytest.mark.parametrize("name", sorted(OFFICIAL))
+    def test_reach_is_that_of_the_network(self, name):
+        entry = REGISTRY[name]
+        reach = model_reach(entry.architecture, entry.arguments)
+        assert (entry.halo, entry.stride) == reach
 
     def test_entries_are_frozen(self):
         with pytest.raises(FrozenInstanceError):

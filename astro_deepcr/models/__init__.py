@@ -95,8 +95,4 @@ def model_reach(architecture, arguments):
     """
     with torch.device("meta"):  # only to see whether it takes the arguments
         build_model(architecture, arguments)
-    if architecture == "plain-unet":
-        return PlainUNet.reach(**arguments)
-    levels = arguments.get("levels", 2)
-    # Two convolutions a block, like a plain U-Net with a full-resolution stem.
-    return PlainUNet.reach(widths=[1] * levels, depths=2, stem="full")
+    return ARCHITECTURES[architecture].reach(**arguments)

@@ -58,6 +58,29 @@ class DeepCRUNet(nn.Module):
             x = merge(torch.cat([skips.pop(), up(x)], dim=1))
         return self.head(x)
 
+    @staticmethod
+    def reach(in_channels=1, hidden=32, levels=2):  # noqa: ARG004 (as the class)
+        """
+        Say how far a network with such arguments looks, without making it.
+
+        Parameters
+        ----------
+        in_channels, hidden, levels
+            As for the class.
+
+        Returns
+        -------
+        halo : int
+            Pixels on each side, a multiple of the stride.
+        stride : int
+            Pixels that are pooled together along each axis.
+        """
+        stride = 2 ** (levels - 1)
+        # Two convolutions a block, on the way down and up, and once at the bottom.
+        halo = sum(4 * 2**level for level in range(levels - 1)) + 2 * stride
+        halo += stride - 1  # pixels that are pooled together see the same
+        return -(-halo // stride) * stride, stride
+
 
 def convert_official(state):
     """

@@ -59,13 +59,16 @@ def describe_file(path):
     if path.suffix == ".safetensors":
         return Weights.from_spec(_read_spec(path), **facts)
     arguments, _ = _read_official(path)
+    from ..models import model_reach
+
+    halo, stride = model_reach("deepcr-unet", arguments)
     return Weights(
         name=path.stem,
         task="mask" if arguments["in_channels"] == 1 else "inpaint",
         architecture="deepcr-unet",
         arguments=arguments,
-        halo={1: 4, 2: 10, 3: 24}[arguments["levels"]],
-        stride=2 ** (arguments["levels"] - 1),
+        halo=halo,
+        stride=stride,
         **facts,
     )
 
