@@ -8,7 +8,7 @@ import torch
 from . import conf
 from .exceptions import DeviceError
 
-__all__ = ["cpu_threads", "resolve_device", "resolve_precision"]
+__all__ = ["cpu_has_bfloat16", "cpu_threads", "resolve_device", "resolve_precision"]
 
 
 def resolve_device(device=None):
@@ -78,6 +78,13 @@ def resolve_precision(device):
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return torch.float32
+
+
+def cpu_has_bfloat16():
+    """Say whether the processor has instructions (AVX-512 or AMX) for bfloat16."""
+    # torch has no public name for this; what an old version does not know is missing.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, bool)() for name in names)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ Only figures of the same run can be compared.
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import _options
@@ -23,19 +24,24 @@ from astro_deepcr.models import build_model, model_reach, reparametrize
 from astro_deepcr.training import SimulatedFrames, fit
 from astro_deepcr.weights import Weights, save_weights
 
-UNSHUFFLE = {"stem": "unshuffle"}
-FULL = {"stem": "full"}
+UNSHUFFLE, TWICE = {"stem": "unshuffle"}, {"stretches": 2}
+HALF = {"widths": (32, 64, 96), "depths": 2} | UNSHUFFLE
 CANDIDATES = {
-    "half 32/64/96": {"widths": (32, 64, 96), "depths": 2} | UNSHUFFLE,
-    "half 32/64/96 +8": {"widths": (32, 64, 96), "depths": 2, "detail": 8} | UNSHUFFLE,
-    "half 32/64": {"widths": (32, 64), "depths": (2, 3)} | UNSHUFFLE,
-    "half 32/64 +8": {"widths": (32, 64), "depths": (2, 3), "detail": 8} | UNSHUFFLE,
-    "half 48/96 +8": {"widths": (48, 96), "depths": (2, 3), "detail": 8} | UNSHUFFLE,
-    "half 24/48 +8": {"widths": (24, 48), "depths": (2, 2), "detail": 8} | UNSHUFFLE,
-    "full 16/32/64": {"widths": (16, 32, 64), "depths": (1, 2, 2)} | FULL,
-    "full 24/48/96": {"widths": (24, 48, 96), "depths": (1, 2, 2)} | FULL,
-    "full 16/32/64 d2": {"widths": (16, 32, 64), "depths": 2} | FULL,
-    "full 32/64 d2": {"widths": (32, 64), "depths": 2} | FULL,
+    "half 32/64/96": HALF,
+    "half 32/64/96 +8": HALF | {"detail": 8},
+    "half 32/64/96 +8 x2": HALF | {"detail": 8} | TWICE,
+    "half 32/64/96 +16 x2": HALF | {"detail": 16} | TWICE,
+    "half 32/64 +8 x2": {"widths": (32, 64), "depths": (2, 3), "detail": 8}
+    | UNSHUFFLE
+    | TWICE,
+    "half 24/48 +8 x2": {"widths": (24, 48), "depths": 2, "detail": 8}
+    | UNSHUFFLE
+    | TWICE,
+    "half 48/96 +8 x2": {"widths": (48, 96), "depths": (2, 3), "detail": 8}
+    | UNSHUFFLE
+    | TWICE,
+    "full 16/32/64 x2": {"widths": (16, 32, 64), "depths": 2, "stem": "full"} | TWICE,
+    "full 24/48/96 x2": {"widths": (24, 48, 96), "depths": 2, "stem": "full"} | TWICE,
 }
 
 
@@ -106,10 +112,11 @@ def describe(name, arguments, args, folder):
     return row
 
 
-def train(name, arguments, args, folder):
+def train(name, arguments, args, folder, source):
     """Return what a network has learnt after a number of steps."""
+    start = time.perf_counter()
     weights = fit(
-        SimulatedFrames(every=args.every),
+        source,
         folder / "trained.safetensors",
         arguments=arguments,
         steps=args.steps,
@@ -118,9 +125,12 @@ def train(name, arguments, args, folder):
         validate_every=args.steps,
         validation_size=args.validation,
         device=args.device,
-        progress=True,
+        progress=False,
     )
-    return {"network": name} | weights.metrics
+    row = {"network": name, "minutes": (time.perf_counter() - start) / 60}
+    row |= weights.metrics
+    args.progress(str(row))
+    return row
 
 
 def main():
@@ -136,14 +146,18 @@ def main():
     parser.add_argument("--crop", type=int, default=192)
     parser.add_argument("--steps", type=int, default=0, help="train each so long")
     parser.add_argument(
-        "--every", type=int, default=8, help="steps; of SimulatedFrames"
+        "--every", type=int, default=16, help="steps; of SimulatedFrames"
     )
     parser.add_argument("--validation", type=int, default=96)
     parser.add_argument("--device")
     args = _options.start(parser)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        for make in [describe, train] if args.steps else [describe]:
+        # The same frames for all of them, simulated only once.
+        every, processes = args.every, args.threads
+        source = SimulatedFrames(every=every, pool=10**6, processes=processes)
+        makers = [describe, partial(train, source=source)]
+        for make in makers if args.steps else makers[:1]:
             rows = [make(n, CANDIDATES[n], args, Path(folder)) for n in args.only]
             table = Table(rows)
             for column in table.colnames[1:]:

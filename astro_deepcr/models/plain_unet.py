@@ -34,6 +34,10 @@ class PlainUNet(nn.Module):
     detail : int, optional
         Channels of a thin branch at full resolution that is merged at the end; 0
         for none. Only with the stem 'unshuffle'.
+    stretches : {1, 2}, optional
+        2 shows the network its input x, which is the asinh of the image, a second
+        time as 2 sinh(x / 2): nearly the same for faint pixels, and like a square
+        root for bright ones, so that their photon noise does not get small.
 
     Raises
     ------
@@ -43,6 +47,9 @@ class PlainUNet(nn.Module):
     Notes
     -----
     With a stem 'unshuffle' the convolutions of the first level cost a quarter.
+
+    The layers that see the image always calculate in float32: on the core of a
+    bright star, neighbouring steps of bfloat16 are farther apart than the noise.
 
     Examples
     --------
@@ -56,11 +63,18 @@ class PlainUNet(nn.Module):
     """
 
     def __init__(
-        self, in_channels=1, widths=(32, 64, 96), depths=2, stem="unshuffle", detail=0
+        self,
+        in_channels=1,
+        widths=(32, 64, 96),
+        depths=2,
+        stem="unshuffle",
+        detail=0,
+        stretches=1,
     ):
         super().__init__()
-        widths, depths = _check(widths, depths, stem, detail)
-        self.fold_input = _STEMS[stem]
+        widths, depths = _check(widths, depths, stem, detail, stretches)
+        self.fold_input, self.stretches = _STEMS[stem], stretches
+        in_channels *= stretches
         n_in = in_channels * self.fold_input**2
         self.down = nn.ModuleList(
             _block(n_in, n_out, depth)
@@ -80,13 +94,16 @@ class PlainUNet(nn.Module):
     def forward(self, x):
         """Return logits, shape (batch, 1, rows, columns)."""
         image = x
+        if self.stretches == 2:
+            image = torch.cat([x, 2 * torch.sinh(x / 2)], dim=1)
+        x = image
         if self.fold_input > 1:
             x = nn.functional.pixel_unshuffle(x, self.fold_input)
+        x = self.down[0][1:](_see(self.down[0][0], x, self.head.weight.dtype))
         skips = []
-        for block in self.down[:-1]:
-            skips.append(block(x))
-            x = nn.functional.max_pool2d(skips[-1], 2)
-        x = self.down[-1](x)
+        for block in self.down[1:]:
+            skips.append(x)
+            x = block(nn.functional.max_pool2d(x, 2))
         for up, merge in zip(self.up, self.merge, strict=True):
             low = nn.functional.interpolate(up(x), scale_factor=2, mode="nearest")
             x = merge(skips.pop() + low)
@@ -94,8 +111,29 @@ class PlainUNet(nn.Module):
             x = self.head(x)
             return nn.functional.pixel_shuffle(x, self.fold_input)
         coarse = nn.functional.pixel_shuffle(self.spread(x), self.fold_input)
-        fine = torch.relu(self.detail(image) + coarse)
+        fine = _see(self.detail, image, self.head.weight.dtype)
+        fine = torch.relu(fine + coarse)
         return self.head(torch.relu(self.refine(fine)))
+
+    def to_precision(self, dtype):
+        """
+        Change the type of all layers but those that see the image.
+
+        Parameters
+        ----------
+        dtype : `torch.dtype`
+            The type.
+
+        Returns
+        -------
+        network : `PlainUNet`
+            The same object; its input stays float32.
+        """
+        self.to(dtype)
+        for layer in (self.down[0][0], self.detail):
+            if layer is not None:
+                layer.float()
+        return self
 
     @staticmethod
     def reach(
@@ -104,13 +142,14 @@ class PlainUNet(nn.Module):
         depths=2,
         stem="unshuffle",
         detail=0,
+        stretches=1,
     ):
         """
         Say how far a network with such arguments looks, without making it.
 
         Parameters
         ----------
-        in_channels, widths, depths, stem, detail
+        in_channels, widths, depths, stem, detail, stretches
             As for the class.
 
         Returns
@@ -120,7 +159,7 @@ class PlainUNet(nn.Module):
         stride : int
             Pixels that are pooled together along each axis.
         """
-        widths, depths = _check(widths, depths, stem, detail)
+        widths, depths = _check(widths, depths, stem, detail, stretches)
         steps = [_STEMS[stem] * 2**level for level in range(len(widths))]
         ways = [2] * (len(widths) - 1) + [1]
         blocks = zip(ways, depths, steps, strict=True)
@@ -210,7 +249,13 @@ def fold(network):
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def _check(widths, depths, stem, detail):
+def _see(layer, image, dtype):
+    """Run a layer in full precision, and go on in another."""
+    with torch.autocast(image.device.type, enabled=False):
+        return layer(image.to(layer.weight.dtype)).to(dtype)
+
+
+def _check(widths, depths, stem, detail, stretches):
     """Return widths and depths as tuples of the same length."""
     widths = tuple(widths)
     depths = (depths,) * len(widths) if isinstance(depths, int) else tuple(depths)
@@ -228,6 +273,9 @@ def _check(widths, depths, stem, detail):
             f"detail={detail} with stem={stem!r}: a branch at full resolution (1 "
             "channel or more) goes with the stem 'unshuffle' only."
         )
+        raise ValueError(msg)
+    if stretches not in (1, 2):
+        msg = f"stretches={stretches} must be 1 or 2."
         raise ValueError(msg)
     return widths, depths
 

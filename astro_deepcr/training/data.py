@@ -2,7 +2,10 @@
 """Where training data come from: the simulator, labelled frames, pasted rays."""
 
 import copy
-from functools import lru_cache
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -16,6 +19,8 @@ __all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
 
 # One over the golden ratio: its multiples fill the unit interval evenly.
 _GOLDEN = 0.6180339887498949
+# Frames that are simulated together: more need memory and save no time.
+_TOGETHER = 16
 
 
 class SimulatedFrames:
@@ -34,6 +39,10 @@ class SimulatedFrames:
         ``every`` is larger than 1.
     side : int, optional
         Rows and columns of the frames in the pool; cut-outs are taken from them.
+    processes : int, optional
+        Number of processes that simulate the pool, on the CPU; 0 does it in this
+        one. A script that asks for some must be guarded by
+        ``if __name__ == '__main__':``. But for rounding, the frames do not depend on it.
     **options
         Passed to `~astro_deepcr.simulate.simulate_frames`: ``scenes``,
         ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``.
@@ -49,17 +58,19 @@ class SimulatedFrames:
     >>> source = SimulatedFrames(scenes='cluster')
     """
 
-    def __init__(self, *, every=1, fresh=16, pool=32, side=256, **options):
-        if min(every, fresh, pool, side) < 1:
+    def __init__(
+        self, *, every=1, fresh=16, pool=32, side=256, processes=0, **options
+    ):
+        if min(every, fresh, pool, side) < 1 or processes < 0:
             msg = (
                 f"every={every}, fresh={fresh}, pool={pool} and side={side} must be 1 "
-                "or more."
+                f"or more, processes={processes} 0 or more."
             )
             raise ValueError(msg)
         self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
-        self.options = options
+        self.processes, self.options = processes, options
         # The oldest of the pool is needed until after the newest was made.
-        self._chunk = lru_cache(maxsize=pool + 1)(self._simulate)
+        self._chunk = lru_cache(maxsize=pool + 1)(self._make_chunk)
 
     def split(self, fraction):  # noqa: ARG002 (other sources need it)
         """Return sources for training and for validation."""
@@ -68,33 +79,54 @@ class SimulatedFrames:
     def draw(self, n, crop, key, form, device):
         """Draw a batch of ``n`` cut-outs."""
         if self.every == 1:
-            return self._simulate(n, crop, key, form, device)
+            return _simulate(n, crop, self.options, key, 0, form, device)
         newest = key.step // self.every
         rng = key.numpy(1)
         chunks = rng.integers(max(newest - self.pool + 1, 0), newest + 1, size=n)
         frames = rng.integers(self.fresh, size=n)
-        rows, columns = rng.integers(max(self.side - crop, 0) + 1, size=(2, n))
+        side = max(self.side, crop)
+        rows, columns = rng.integers(side - crop + 1, size=(2, n))
+        self._chunk(side, replace(key, step=newest), form, device)  # in its turn
         parts = []
         for chunk, i, y, x in zip(chunks, frames, rows, columns, strict=True):
-            made = type(key)(key.seed, int(chunk), key.stream)
-            side = max(self.side, crop)
-            batch = self._chunk(self.fresh, side, made, form, device)
+            batch = self._chunk(side, replace(key, step=int(chunk)), form, device)
             place = (slice(i, i + 1), slice(y, y + crop), slice(x, x + crop))
-            parts.append(batch.map(lambda t, p=place: t[p[: t.ndim]]))
+            parts.append(batch.map(lambda t, p=place: t[p[: t.ndim]].float()))
         return Batch.cat(parts)
 
-    def _simulate(self, n, side, key, form, device):
-        frames = simulate_frames(
-            n,
-            (side, side),
-            generator=key.torch(device),
-            device=device,
-            **self.options,
+    def _make_chunk(self, side, key, form, device):
+        """Simulate new frames of the pool, a few at a time."""
+        sizes = [_TOGETHER] * (self.fresh // _TOGETHER)
+        sizes += [self.fresh % _TOGETHER] if self.fresh % _TOGETHER else []
+        jobs = [
+            (n, side, self.options, key, i, form, device) for i, n in enumerate(sizes)
+        ]
+        run = self._processes.map if self.processes else map
+        batch = Batch.cat(run(_simulate, *zip(*jobs, strict=True)))
+        # Labels are good to a thousandth: half of the memory.
+        return batch.replace(target=batch.target.half(), weight=batch.weight.half())
+
+    @cached_property
+    def _processes(self):
+        spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
+        return ProcessPoolExecutor(
+            self.processes, spawn, initializer=torch.set_num_threads, initargs=(1,)
         )
-        image = frames.image.float() * _from_electrons(frames.meta, form, device)
-        offset, scale = measure_images(image, form.normalization, form.scale)
-        weight = 1.0 - frames.ignore.float()
-        return Batch(image, frames.soft_label.float(), weight, offset, scale)
+
+
+def _simulate(n, side, options, key, part, form, device):
+    """Simulate frames with labels, in the unit that weights want."""
+    frames = simulate_frames(
+        n,
+        (side, side),
+        generator=key.torch(device, part),
+        device=device,
+        **options,
+    )
+    image = frames.image.float() * _from_electrons(frames.meta, form, device)
+    offset, scale = measure_images(image, form.normalization, form.scale)
+    weight = 1.0 - frames.ignore.float()
+    return Batch(image, frames.soft_label.float(), weight, offset, scale)
 
 
 class _FrameSource:
