@@ -42,7 +42,7 @@ class SimulatedFrames:
     processes : int, optional
         Number of processes that simulate the pool, on the CPU; 0 does it in this
         one. A script that asks for some must be guarded by
-        ``if __name__ == '__main__':``. But for rounding, the frames do not depend on it.
+        ``if __name__ == '__main__':``. The frames are the same but for rounding.
     **options
         Passed to `~astro_deepcr.simulate.simulate_frames`: ``scenes``,
         ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``.
