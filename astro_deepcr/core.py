@@ -88,8 +88,8 @@ def cosmicray_deepcr(
         by default. The result keeps the unit of the input. For an array without a
         unit, a gain says that it is in adu.
     readnoise : float or `~astropy.units.Quantity`, optional
-        Read noise in electrons. The uncertainty of a replaced pixel is then never
-        smaller than its Poisson and read noise.
+        Read noise in electrons. The uncertainty of a pixel that was replaced by a
+        classical method is then never smaller than its Poisson and read noise.
     exposure_time : float, `~astropy.units.Quantity` or str, optional
         Seconds, or the name of a header keyword. Needed for frames that count per
         second; looked up in the header by default.
@@ -118,8 +118,9 @@ def cosmicray_deepcr(
     -------
     cleaned : same class as ``ccd``
         With hit pixels replaced in ``.data``, and added to ``.mask``. An existing
-        ``.uncertainty`` gets their expected deviation from what they would have
-        shown without the hit. Integers become floats.
+        ``.uncertainty`` gets their expected deviation: of networks that tell it,
+        from the light under the hit; else from what the pixels would have shown
+        without the hit, noise and all. Integers become floats.
     crmask : `~numpy.ndarray` of bool, shape (rows, columns)
         The cosmic rays alone. Only if ``ccd`` is an array or a quantity.
 
@@ -238,8 +239,9 @@ def cosmicray_probability(
     >>> import numpy as np
     >>> from astropy import units as u
     >>> from astro_deepcr import cosmicray_probability
-    >>> image = np.full((32, 32), 50.) * u.electron
-    >>> image[10, 10:14] = 2000 * u.electron
+    >>> noise = np.random.default_rng(1).normal(0, 7, size=(32, 32))
+    >>> image = (50 + noise) * u.electron
+    >>> image[10, 10:14] += 2000 * u.electron
     >>> probability = cosmicray_probability(image)
     >>> bool(probability[10, 12] > 0.9), bool(probability[25, 25] < 0.1)
     (True, True)
@@ -407,27 +409,34 @@ def _fill(pixels, hit, inpaint, to_unit, floor, device):
     data = pixels.data.astype(dtype.newbyteorder("="))
     if inpaint is None or not hit.any():
         return data, None
+    background = np.broadcast_to(pixels.background, hit.shape)[hit]
     if isinstance(inpaint, str):
         filled, std = fill_pixels(pixels.values, hit, pixels.mask, inpaint)
     else:
         filled, std = _fill_network(pixels, hit, inpaint, to_unit, device)
-    filled = filled + np.broadcast_to(pixels.background, hit.shape)[hit]
-    data[hit] = filled
-    return data, np.maximum(std, floor(filled))
+    data[hit] = filled + background
+    if std is None:  # the network does not say
+        _, std = fill_pixels(pixels.values, hit, pixels.mask)
+    elif not isinstance(inpaint, str):
+        return data, std  # of the light, which knows no read noise
+    return data, np.maximum(std, floor(data[hit]))
 
 
 def _fill_network(pixels, hit, entry, to_unit, device):
-    """Fill with an inpainting network; the deviation is that of the neighbours."""
+    """Return what an inpainting network gives, and its deviation if it tells."""
     from .inference import predict
 
     bad = hit | pixels.mask
-    _, std = fill_pixels(pixels.values, hit, pixels.mask)
     values, factor = _model_values(pixels, bad, entry, to_unit)
     normalization = measure_normalization(values, bad, entry)
     image = np.stack([normalization.forward(values), bad.astype(np.float32)])
     image[0, bad] = 0
     output = predict(image, entry, where=hit, device=device)
-    return normalization.inverse(output[hit]) / factor, std
+    if output.ndim == 2:
+        return normalization.inverse(output[hit]) / factor, None
+    value, log_std = output[:, hit]
+    std = np.exp(log_std) * normalization.scale / factor
+    return normalization.inverse(value) / factor, std
 
 
 def _noise_floor(readnoise, gain, meta, to_unit):

@@ -45,7 +45,8 @@ def predict(image, weights, *, where=None, device=None):
     Returns
     -------
     output : `~numpy.ndarray` of float32, shape (rows, columns)
-        The probability for mask networks, the normalised value for others.
+        The probability for mask networks, the normalised value for others; of
+        networks that give more than one channel, shape (channels, rows, columns).
 
     Raises
     ------
@@ -129,7 +130,8 @@ def _load_network(weights, device, dtype):
         )
         raise WeightsError(msg) from err
     network = network.eval().requires_grad_(False)
-    return network.to(device, dtype, memory_format=torch.channels_last)
+    network = network.to(device, memory_format=torch.channels_last)
+    return getattr(network, "to_precision", network.to)(dtype)
 
 
 def _run_tiles(network, image, weights, where, tile_size, batch_size):
@@ -138,7 +140,7 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
     tiles = plan_tiles(image.shape[1:], max(tile_size, 4 * halo), halo, stride)
     if where is not None:
         tiles = [t for t in tiles if where[t.area].any()]
-    output = np.zeros(image.shape[1:], np.float32)
+    output = np.zeros((1, *image.shape[1:]), np.float32)
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
         cutouts = np.stack([cut_tile(image, tile) for tile in batch])
@@ -146,9 +148,11 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
         y = network(x.contiguous(memory_format=torch.channels_last)).float()
         if weights.task == "mask":
             y = y.sigmoid_()
-        for tile, result in zip(batch, y[:, 0].cpu().numpy(), strict=True):
+        if len(output) != y.shape[1]:
+            output = np.zeros((y.shape[1], *image.shape[1:]), np.float32)
+        for tile, result in zip(batch, y.cpu().numpy(), strict=True):
             stitch_tile(output, tile, result)
-    return output
+    return output[0] if len(output) == 1 else output
 
 
 def _is_out_of_memory(err):

@@ -176,9 +176,8 @@ def _list_weights(options):
         if options.names:
             print(name)
             continue
-        task = "inpaint" if name in list_weights("inpaint") else "mask"
-        entry = get_weights(name, task=task)
-        print(f"{name:28} {task:8} {entry.unit or 'any unit':10} {entry.domain}")
+        entry = get_weights(name, task=None)
+        print(f"{name:28} {entry.task:8} {entry.unit or 'any unit':10} {entry.domain}")
 
 
 def _fetch_weights(options):

@@ -99,18 +99,18 @@ def stitch_tile(output, tile, result):
 
     Parameters
     ----------
-    output : `~numpy.ndarray`, shape (rows, columns)
+    output : `~numpy.ndarray`, shape (..., rows, columns)
         Changed in place.
     tile : `Tile`
         Where the result belongs.
-    result : `~numpy.ndarray`, shape (height, width)
+    result : `~numpy.ndarray`, shape (..., height, width)
         What the network said of the tile's window.
     """
     inside = tuple(
         slice(area.start - window.start, area.stop - window.start)
         for area, window in zip(tile.area, tile.window, strict=True)
     )
-    output[tile.area] = result[inside]
+    output[..., *tile.area] = result[..., *inside]
 
 
 def _split(length, largest, halo, stride):

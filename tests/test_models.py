@@ -4,7 +4,14 @@
 import pytest
 import torch
 
-from astro_deepcr.models import PlainUNet, build_model, fold, model_reach, reparametrize
+from astro_deepcr.models import (
+    FillUNet,
+    PlainUNet,
+    build_model,
+    fold,
+    model_reach,
+    reparametrize,
+)
 from astro_deepcr.weights import get_weights
 
 SMALL = [
@@ -13,6 +20,7 @@ SMALL = [
     {"widths": (4, 6), "depths": (1, 2), "stem": "unshuffle"},
     {"widths": (4, 6, 8), "depths": 1, "stem": "unshuffle", "detail": 3},
     {"widths": (5,), "depths": 3, "stem": "unshuffle", "detail": 2},
+    {"widths": (4, 6), "depths": 1, "stem": "full", "stretches": 2},
 ]
 
 
@@ -94,8 +102,77 @@ def test_starts_from_few_cosmic_rays():
         ({"widths": (8, 16), "depths": (1,)}, r"widths=\(8, 16\) and depths=\(1,\)"),
         ({"stem": "half"}, "stem='half' is not known; choose one of full, unshuffle"),
         ({"stem": "full", "detail": 4}, "goes with the stem 'unshuffle' only"),
+        ({"stretches": 3}, "stretches=3 must be 1 or 2"),
     ],
 )
 def test_bad_arguments(arguments, match):
     with pytest.raises(ValueError, match=match):
         build_model("plain-unet", arguments)
+
+
+def test_bright_pixels_keep_their_digits_in_bfloat16():
+    """The first layers see what bfloat16 rounds away: 1 % of a bright pixel."""
+    torch.manual_seed(0)
+    network = PlainUNet(widths=(4, 6), depths=1, stem="full", stretches=2)
+    network.to_precision(torch.bfloat16)
+    x = torch.full((1, 1, 32, 32), 9.0)
+    y = x.clone()
+    y[..., 16, 16] += 0.01
+    assert torch.equal(x.bfloat16(), y.bfloat16())
+    first = network.down[0][0]
+    with torch.inference_mode():
+        assert network(y).dtype == torch.bfloat16
+        images = [torch.cat([z, 2 * torch.sinh(z / 2)], dim=1) for z in (x, y)]
+        assert not torch.equal(*(first(z).bfloat16() for z in images))
+
+
+class TestFillUNet:
+    ARGUMENTS = {"widths": (4, 6), "depths": 1, "detail": 3}
+
+    def random(self):
+        torch.manual_seed(3)
+        network = FillUNet(**self.ARGUMENTS)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn(parameter.shape))
+        return network.eval()
+
+    def test_starts_from_the_mean_of_good_neighbours(self):
+        x = torch.zeros(1, 2, 64, 64)
+        x[:, 0] = 3.0
+        x[:, 1, 20:28, 30:50] = 1
+        x[:, 0][x[:, 1] > 0] = 1e3  # never looked at
+        with torch.inference_mode():
+            light, log_std = FillUNet(**self.ARGUMENTS)(x)[0]
+        assert torch.allclose(light, torch.tensor(3.0), atol=1e-4)
+        assert torch.isfinite(log_std).all()
+
+    def test_what_is_masked_does_not_matter(self):
+        network = self.random()
+        x = torch.rand(1, 2, 48, 48)
+        x[:, 1] = (x[:, 1] > 0.8).float()
+        y = x.clone()
+        y[:, 0] += 5 * x[:, 1]
+        with torch.inference_mode():
+            assert torch.equal(network(x), network(y))
+            everything = network(torch.ones(1, 2, 48, 48))
+        assert torch.isfinite(everything).all()
+
+    def test_halo(self):
+        network = self.random()
+        halo, stride = FillUNet.reach(**self.ARGUMENTS)
+        x = torch.rand(1, 2, 160, 160)
+        x[:, 1] = 1.0  # far means count most where nothing is near
+        x[:, 1, ::5, ::5] = 0.0
+        middle = 80
+        for offset in range(0, stride, 3):
+            y = x.clone()
+            y[:, 1, middle + offset - 2 : middle + offset + 2, middle + offset] = 0
+            with torch.inference_mode():
+                changed = (network(x) != network(y)).any(dim=1)[0].nonzero()
+            assert len(changed)
+            assert int((changed - middle - offset).abs().max()) <= halo + 2
+
+    def test_bad_arguments(self):
+        with pytest.raises(ValueError, match="in_channels=1 must be 2"):
+            FillUNet(in_channels=1)

@@ -18,6 +18,7 @@ from astro_deepcr.training import (
 )
 from astro_deepcr.training._batch import Batch, InputForm, Key, measure_images
 from astro_deepcr.training.losses import cross_entropy, dice_loss, mask_loss
+from astro_deepcr.training.tasks import FillTask
 
 from .conftest import SKY, draw_frame
 
@@ -258,6 +259,29 @@ class TestSimulatedFrames:
         assert equal(draw(again, 3, key=Key(1, 5)), steps[-1])
         assert not equal(steps[0], steps[1])
 
+    def test_processes_make_the_same_frames(self):
+        options = {"scenes": "dark", "every": 2, "fresh": 18, "side": 32}
+        one = draw(SimulatedFrames(**options), 3)
+        assert equal(draw(SimulatedFrames(**options, processes=1), 3), one)
+
+    def test_hidden_pixels(self):
+        source = SimulatedFrames(scenes="stars", hide=True, sky=100.0)
+        batch = draw(source, 8, 96)
+        hidden = batch.image.isnan()
+        assert hidden.flatten(1).any(dim=1).sum() >= 6
+        assert (batch.weight[~hidden] == 0).all()
+        assert (batch.weight[hidden] == 1).float().mean() > 0.5
+        # The target is the light, without noise and cosmic rays.
+        assert torch.isfinite(batch.target).all()
+        assert batch.target.median() == pytest.approx(100, abs=30)
+        error = (batch.image - batch.target)[~hidden]
+        assert error.abs().median() < 30
+        x = FillTask.to_input(batch, FORM.normalization)
+        assert torch.equal(x[:, 1] > 0, hidden)
+        assert torch.isfinite(x).all()
+        again = draw(SimulatedFrames(scenes="stars", hide=True, sky=100.0), 8, 96)
+        assert torch.equal(again.image.isnan(), hidden)
+
     def test_adu(self):
         form = InputForm(unit="adu")
         electrons, adu = (draw(SimulatedFrames(), 2, form=f) for f in (FORM, form))
@@ -269,6 +293,8 @@ class TestSimulatedFrames:
     def test_bad_numbers(self):
         with pytest.raises(ValueError, match="pool=0 and side=256 must be 1 or more"):
             SimulatedFrames(pool=0)
+        with pytest.raises(ValueError, match="processes=-1 0 or more"):
+            SimulatedFrames(processes=-1)
 
 
 class TestMixture:

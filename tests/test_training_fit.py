@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from astropy.nddata import CCDData, StdDevUncertainty
 
-from astro_deepcr import conf, cosmicray_deepcr
+from astro_deepcr import conf, cosmicray_deepcr, inpaint_cosmicrays
 from astro_deepcr.exceptions import TrainingError
 from astro_deepcr.scripts import main
 from astro_deepcr.training import (
@@ -367,3 +368,51 @@ source = "simulator"
 scenes = "stars"
 # more
 """
+
+
+class TestInpainting:
+    @pytest.fixture(scope="class")
+    def weights(self, tmp_path_factory):
+        """Train a small network on a fixed set of frames."""
+        source = SimulatedFrames(
+            every=10**6, fresh=16, side=64, hide=True, scenes="stars", sky=200.0
+        )
+        options = SHORT | {"arguments": {"widths": (8, 12), "depths": 1, "detail": 4}}
+        options |= {"steps": 120, "batch_size": 8, "crop": 64, "validation_size": 16}
+        path = tmp_path_factory.mktemp("inpaint") / "filler.safetensors"
+        return fit(source, path, task="inpaint", validate_every=40, **options)
+
+    def test_describes_itself(self, weights):
+        assert (weights.task, weights.architecture) == ("inpaint", "fill-unet")
+        assert weights.metrics["pull_std"] == pytest.approx(1, abs=0.02)
+        assert abs(weights.metrics["median_bias"]) < 0.2
+        assert weights.operating_points == ()
+
+    @pytest.mark.parametrize("factor", [1.0, 0.01])
+    def test_fills_and_says_how_well(self, weights, factor):
+        """A blank sky: better than a reading, in any unit, with honest deviations."""
+        rng = np.random.default_rng(2)
+        image = rng.normal(300, 15, (160, 160)) * factor
+        hit = rng.random(image.shape) < 0.02
+        ccd = CCDData(
+            np.where(hit, 1e6, image),
+            unit="adu",
+            uncertainty=StdDevUncertainty(np.full(image.shape, 15 * factor)),
+        )
+        filled = inpaint_cosmicrays(ccd, hit, weights)
+        error = filled.data[hit] - 300 * factor
+        std = filled.uncertainty.array[hit]
+        assert 0.5 < np.sqrt(np.mean((error / std) ** 2)) < 1.6
+        assert np.std(error) < 13 * factor
+        assert np.array_equal(filled.data[~hit], ccd.data[~hit])
+        assert (filled.uncertainty.array[~hit] == 15 * factor).all()
+
+    def test_goes_on_from_itself(self, weights, tmp_path):
+        source = SimulatedFrames(every=10**6, fresh=4, side=64, hide=True)
+        options = SHORT | {"steps": 2}
+        again = fit(source, tmp_path / "on.safetensors", start=weights, **options)
+        assert again.task == "inpaint"
+
+    def test_unknown_task(self, frames, tmp_path):
+        with pytest.raises(ValueError, match="task='fill' is not known; choose one of"):
+            fit(frames, tmp_path / "a.safetensors", task="fill", **SHORT)

@@ -4,18 +4,21 @@ The networks. Imports torch.
 
 Each takes a tensor of shape (batch, channels, rows, columns) and gives one of
 shape (batch, 1, rows, columns): for a mask network the logit of the probability,
-for an inpainting network the normalised value.
+for an inpainting network the normalised value, which some follow with a second
+channel: the logarithm of its standard deviation over the scale of the normalisation.
 """
 
 import torch
 
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
+from .fill_unet import FillUNet
 from .plain_unet import PlainUNet, fold, reparametrize
 
 __all__ = [
     "ARCHITECTURES",
     "DeepCRUNet",
+    "FillUNet",
     "PlainUNet",
     "build_model",
     "fold",
@@ -24,7 +27,11 @@ __all__ = [
 ]
 
 #: Name (as weights files give it) -> class.
-ARCHITECTURES = {"deepcr-unet": DeepCRUNet, "plain-unet": PlainUNet}
+ARCHITECTURES = {
+    "deepcr-unet": DeepCRUNet,
+    "fill-unet": FillUNet,
+    "plain-unet": PlainUNet,
+}
 
 
 def build_model(architecture, arguments):

@@ -38,6 +38,8 @@ class PlainUNet(nn.Module):
         2 shows the network its input x, which is the asinh of the image, a second
         time as 2 sinh(x / 2): nearly the same for faint pixels, and like a square
         root for bright ones, so that their photon noise does not get small.
+    out_channels : int, optional
+        Channels of the output.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class PlainUNet(nn.Module):
         stem="unshuffle",
         detail=0,
         stretches=1,
+        out_channels=1,
     ):
         super().__init__()
         widths, depths = _check(widths, depths, stem, detail, stretches)
@@ -88,11 +91,12 @@ class PlainUNet(nn.Module):
         if detail:
             self.spread = nn.Conv2d(widths[0], detail * self.fold_input**2, 1)
             self.refine = nn.Conv2d(detail, detail, 3, padding=1)
-        self.head = nn.Conv2d(last, 1 if detail else self.fold_input**2, 1)
+        folded = 1 if detail else self.fold_input**2
+        self.head = nn.Conv2d(last, out_channels * folded, 1)
         nn.init.constant_(self.head.bias, _FIRST_LOGIT)
 
     def forward(self, x):
-        """Return logits, shape (batch, 1, rows, columns)."""
+        """Return logits, shape (batch, out_channels, rows, columns)."""
         image = x
         if self.stretches == 2:
             image = torch.cat([x, 2 * torch.sinh(x / 2)], dim=1)
@@ -143,13 +147,14 @@ class PlainUNet(nn.Module):
         stem="unshuffle",
         detail=0,
         stretches=1,
+        out_channels=1,  # noqa: ARG004
     ):
         """
         Say how far a network with such arguments looks, without making it.
 
         Parameters
         ----------
-        in_channels, widths, depths, stem, detail, stretches
+        in_channels, widths, depths, stem, detail, stretches, out_channels
             As for the class.
 
         Returns

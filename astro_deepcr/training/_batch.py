@@ -57,7 +57,7 @@ class Key:
     def integer(self, purpose=0):
         """Return a number with 63 random bits."""
         numbers = (self.seed, self.step, self.stream, purpose)
-        sequence = np.random.SeedSequence(numbers)
+        sequence = np.random.SeedSequence([n % 2**64 for n in numbers])
         return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     def numpy(self, purpose=0):

@@ -14,6 +14,7 @@ from ..simulate.frames import is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
+from ._hiding import hide_pixels
 
 __all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
 
@@ -43,6 +44,9 @@ class SimulatedFrames:
         Number of processes that simulate the pool, on the CPU; 0 does it in this
         one. A script that asks for some must be guarded by
         ``if __name__ == '__main__':``. The frames are the same but for rounding.
+    hide : bool, optional
+        Whether pixels are hidden instead of labelled, for ``task='inpaint'``: those
+        of cosmic rays, more or less closely, and blocks and columns.
     **options
         Passed to `~astro_deepcr.simulate.simulate_frames`: ``scenes``,
         ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``.
@@ -59,7 +63,15 @@ class SimulatedFrames:
     """
 
     def __init__(
-        self, *, every=1, fresh=16, pool=32, side=256, processes=0, **options
+        self,
+        *,
+        every=1,
+        fresh=16,
+        pool=32,
+        side=256,
+        processes=0,
+        hide=False,
+        **options,
     ):
         if min(every, fresh, pool, side) < 1 or processes < 0:
             msg = (
@@ -68,18 +80,18 @@ class SimulatedFrames:
             )
             raise ValueError(msg)
         self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
-        self.processes, self.options = processes, options
+        self.processes, self.hide, self.options = processes, hide, options
         # The oldest of the pool is needed until after the newest was made.
         self._chunk = lru_cache(maxsize=pool + 1)(self._make_chunk)
 
     def split(self, fraction):  # noqa: ARG002 (other sources need it)
         """Return sources for training and for validation."""
-        return self, SimulatedFrames(**self.options)
+        return self, SimulatedFrames(hide=self.hide, **self.options)
 
     def draw(self, n, crop, key, form, device):
         """Draw a batch of ``n`` cut-outs."""
         if self.every == 1:
-            return _simulate(n, crop, self.options, key, 0, form, device)
+            return _simulate(n, crop, self.options, self.hide, key, 0, form, device)
         newest = key.step // self.every
         rng = key.numpy(1)
         chunks = rng.integers(max(newest - self.pool + 1, 0), newest + 1, size=n)
@@ -99,12 +111,14 @@ class SimulatedFrames:
         sizes = [_TOGETHER] * (self.fresh // _TOGETHER)
         sizes += [self.fresh % _TOGETHER] if self.fresh % _TOGETHER else []
         jobs = [
-            (n, side, self.options, key, i, form, device) for i, n in enumerate(sizes)
+            (n, side, self.options, self.hide, key, i, form, device)
+            for i, n in enumerate(sizes)
         ]
         run = self._processes.map if self.processes else map
         batch = Batch.cat(run(_simulate, *zip(*jobs, strict=True)))
         # Labels are good to a thousandth: half of the memory.
-        return batch.replace(target=batch.target.half(), weight=batch.weight.half())
+        target = batch.target if self.hide else batch.target.half()
+        return batch.replace(target=target, weight=batch.weight.half())
 
     @cached_property
     def _processes(self):
@@ -114,7 +128,7 @@ class SimulatedFrames:
         )
 
 
-def _simulate(n, side, options, key, part, form, device):
+def _simulate(n, side, options, hide, key, part, form, device):
     """Simulate frames with labels, in the unit that weights want."""
     frames = simulate_frames(
         n,
@@ -123,8 +137,14 @@ def _simulate(n, side, options, key, part, form, device):
         device=device,
         **options,
     )
-    image = frames.image.float() * _from_electrons(frames.meta, form, device)
+    factor = _from_electrons(frames.meta, form, device)
+    image = frames.image.float() * factor
     offset, scale = measure_images(image, form.normalization, form.scale)
+    if hide:
+        hidden = hide_pixels(frames, key.torch(device, -1 - part))
+        weight = (hidden & ~frames.bad & ~frames.saturated).float()
+        image = image.masked_fill(hidden, torch.nan)
+        return Batch(image, frames.clean.float() * factor, weight, offset, scale)
     weight = 1.0 - frames.ignore.float()
     return Batch(image, frames.soft_label.float(), weight, offset, scale)
 

@@ -16,11 +16,10 @@ from ..weights.files import load_state
 from ._batch import Batch, InputForm, Key
 from ._progress import Reporter
 from ._team import gather_team
-from .calibration import fit_temperature, measure, operating_points
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainingConfig, check_keys
 from .data import LabelledFrames, Mixture
-from .losses import mask_loss
+from .tasks import TASKS
 
 __all__ = ["fit"]
 
@@ -39,8 +38,9 @@ def fit(
     data,
     output,
     *,
+    task="mask",
     start=None,
-    architecture="plain-unet",
+    architecture=None,
     arguments=None,
     validation=None,
     about=None,
@@ -51,7 +51,7 @@ def fit(
     **options,
 ):
     """
-    Train a network that finds cosmic rays, and write its weights file.
+    Train a network that finds cosmic rays or fills pixels, and write its weights file.
 
     If the training is stopped in any way, the same call goes on from the last
     checkpoint, a file beside ``output``, and on a CPU ends with the same weights.
@@ -63,11 +63,15 @@ def fit(
         shares; a list of anything else is given to `LabelledFrames`.
     output : path-like
         The file to be written; its name ends in ``.safetensors``.
+    task : {'mask', 'inpaint'}, optional
+        What is learnt: to find cosmic rays, or what lies under masked pixels, which
+        needs `SimulatedFrames` with ``hide=True``. Not used with ``start``.
     start : str, path-like or `~astro_deepcr.weights.Weights`, optional
         Weights to go on from (fine-tuning), with their unit and normalisation. The
         ``learning_rate`` is then smaller by default, and there is no Dice loss.
     architecture : str, optional
-        A name of `astro_deepcr.models.ARCHITECTURES`. Not used with ``start``.
+        A name of `astro_deepcr.models.ARCHITECTURES`; 'plain-unet' or 'fill-unet' by
+        default. Not used with ``start``.
     arguments : dict, optional
         Of the architecture.
     validation : source or list, optional
@@ -125,7 +129,7 @@ def fit(
         options = {"learning_rate": 3e-5, "dice": 0.0} | options
     check_keys("fit", options, TrainingConfig.__dataclass_fields__)
     config = TrainingConfig(**options)
-    entry = _describe(output, start, architecture, arguments, about or {})
+    entry = _describe(output, task, start, architecture, arguments, about or {})
     if config.crop % entry.stride:
         msg = (
             f"crop={config.crop} must be a multiple of {entry.stride} for this network."
@@ -153,7 +157,7 @@ def fit(
         if team.leads:
             _finish(training, output)
             checkpoint.unlink(missing_ok=True)
-    return get_weights(output)
+    return get_weights(output, task=None)
 
 
 def _run(training, checkpoint, reporter):
@@ -198,6 +202,7 @@ class Training:
 
     def __init__(self, network, source, held, entry, config, team):
         self.network, self.source, self.entry = network, source, entry
+        self.task = TASKS[entry.task]
         self.config, self.team = config, team
         self.form = InputForm(entry.unit, entry.normalization, entry.scale)
         self.shared = team.share(network)
@@ -261,10 +266,10 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         dice = config.dice if self.step < config.dice_until * config.steps else 0.0
-        x = batch.to_input(self.form.normalization)
+        x = self.task.to_input(batch, self.form.normalization)
         with self._autocast():
-            logits = self.shared(x.contiguous(memory_format=torch.channels_last))
-        loss = mask_loss(logits, batch.target, batch.weight, dice)
+            output = self.shared(x.contiguous(memory_format=torch.channels_last))
+        loss = self.task.loss(output, batch, dice)
         self.optimizer.zero_grad()
         loss.backward()
         parameters = self.network.parameters()
@@ -303,8 +308,8 @@ class Training:
 
     def validate(self):
         """Measure the averaged network, and remember it if it is the best."""
-        logits = self.predict(self.average.module)
-        metrics, _ = measure(logits, *self.labels())
+        output = self.predict(self.average.module)
+        metrics = self.task.measure(output, self.labels())
         self.history.append({"step": self.step} | metrics)
         self.stale += 1
         if self.best is None or metrics["loss"] < self.best["loss"]:
@@ -317,17 +322,16 @@ class Training:
 
     @torch.no_grad()
     def predict(self, network):
-        """Return logits of the validation data, on the CPU."""
-        logits = []
+        """Return the output for the validation data, on the CPU."""
+        output = []
         for batch in self.validation:
-            x = batch.to_input(self.form.normalization)
-            logits.append(network(x).float().cpu())
-        return torch.cat(logits)
+            x = self.task.to_input(batch, self.form.normalization)
+            output.append(network(x).float().cpu())
+        return torch.cat(output)
 
     def labels(self):
-        """Return target and weight of the validation data, on the CPU."""
-        batch = Batch.cat(self.validation)
-        return batch.target.cpu(), batch.weight.cpu()
+        """Return the validation data, on the CPU."""
+        return Batch.cat(self.validation).map(lambda tensor: tensor.cpu())
 
     def state(self):
         """Return all that the rest of the training depends on."""
@@ -372,13 +376,17 @@ def _check_output(output):
         raise FileNotFoundError(msg)
 
 
-def _describe(output, start, architecture, arguments, about):
+def _describe(output, task, start, architecture, arguments, about):
     """Return the entry of the weights to be, but for what only training tells."""
     check_keys("about", about, _ABOUT)
+    if task not in TASKS:
+        msg = f"task={task!r} is not known; choose one of {', '.join(TASKS)}."
+        raise ValueError(msg)
     if start is not None:
-        old = get_weights(start)
+        old = get_weights(start, task=None)
         spec = old.to_spec() | {"trained_on": f"{old.trained_on}; then tuned"}
     else:
+        architecture = architecture or TASKS[task].architecture
         halo, stride = model_reach(architecture, arguments or {})
         spec = {
             "architecture": architecture,
@@ -386,7 +394,7 @@ def _describe(output, start, architecture, arguments, about):
             "halo": halo,
             "stride": stride,
             "normalization": "sky-noise-asinh",
-            "task": "mask",
+            "task": task,
         }
     spec |= {"name": output.stem, "operating_points": (), "metrics": {}} | about
     return Weights(**spec, sha256="")
@@ -396,7 +404,7 @@ def _make_network(entry, start, config):
     """Return the network to be trained, with weights that the seed decides."""
     network = _build(entry, config.seed)
     if start is not None:
-        network.load_state_dict(load_state(resolve(get_weights(start))))
+        network.load_state_dict(load_state(resolve(get_weights(start, task=None))))
     if config.reparametrize:
         reparametrize(network)
     return network.to(memory_format=torch.channels_last)
@@ -466,16 +474,9 @@ def _finish(training, output):
     entry, state = training.entry, training.best["state"]
     network = _build(entry).to(training.team.device)
     network.load_state_dict(state)
-    labels = training.labels()
-    slope, shift = fit_temperature(training.predict(network), *labels)
-    state = state | {
-        "head.weight": state["head.weight"] * slope,
-        "head.bias": state["head.bias"] * slope + shift,
-    }
+    task, labels = training.task, training.labels()
+    state = task.calibrate(state, training.predict(network), labels)
     network.load_state_dict(state)
-    metrics, scores = measure(training.predict(network), *labels)
-    spec = entry.to_spec() | {
-        "operating_points": operating_points(scores),
-        "metrics": metrics | {"steps": training.step},
-    }
-    save_weights(output, state, Weights(**spec, sha256=""))
+    told = task.describe(training.predict(network), labels)
+    told["metrics"] = told["metrics"] | {"steps": training.step}
+    save_weights(output, state, Weights(**entry.to_spec() | told, sha256=""))

@@ -1,9 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What training makes small."""
 
+import torch
 from torch.nn import functional
 
-__all__ = ["cross_entropy", "dice_loss", "mask_loss"]
+__all__ = ["cross_entropy", "dice_loss", "fill_loss", "mask_loss"]
 
 
 def cross_entropy(logits, target, weight):
@@ -88,6 +89,57 @@ def mask_loss(logits, target, weight, dice=0.0):
     """
     loss = cross_entropy(logits, target, weight)
     return loss + dice * dice_loss(logits, target, weight) if dice else loss
+
+
+def fill_loss(output, light, weight):
+    """
+    Gaussian log-likelihood of the light under masked pixels, but for its sign.
+
+    Each pixel is weighted with its stated deviation, in units of about the photon
+    noise, so that pixels about which little can be known teach something, too [1]_.
+
+    Parameters
+    ----------
+    output : (N, 2, rows, columns) `torch.Tensor`
+        What a `~astro_deepcr.models.FillUNet` gives.
+    light : (N, rows, columns) `torch.Tensor`
+        The truth, as signal over the noise of the frame.
+    weight : (N, rows, columns) `torch.Tensor`
+        How much each pixel counts; 0 for those that are not masked.
+
+    Returns
+    -------
+    loss : `torch.Tensor`
+        Mean over the weight.
+
+    Raises
+    ------
+    ValueError
+        If no pixel counts.
+
+    References
+    ----------
+    .. [1] Seitzer, M., et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty
+       Estimation with Probabilistic Neural Networks", ICLR.
+    """
+    used = weight > 0
+    total = _total(weight)
+    value, log_std = output[:, 0].float()[used], output[:, 1].float()[used]
+    light, weight = light[used], weight[used]
+    # Like the square root of bright light: noise is about 1 everywhere.
+    log_std = log_std - 0.25 * torch.log1p(light**2)
+    error = _root(value.sinh()) - _root(light)
+    pull = error / log_std.exp()
+    # Beyond five deviations linear: stars that nobody could know of stay few.
+    size = pull.abs()
+    chi = torch.where(size < 5, 0.5 * pull**2, 5 * size - 12.5)
+    loss = (log_std + chi) * log_std.detach().exp().clamp(0.1, 10)
+    return (loss * weight).sum() / total
+
+
+def _root(light):
+    """Stretch as 2 sinh(x / 2) does the asinh x of the light."""
+    return 2 * torch.sinh(torch.asinh(light) / 2)
 
 
 def _total(weight):

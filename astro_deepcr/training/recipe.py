@@ -12,7 +12,7 @@ from .data import LabelledFrames, Mixture, PastedCosmicRays, SimulatedFrames
 
 __all__ = ["make_source", "read_recipe"]
 
-_TABLES = ("start", "weights", "network", "training", "data", "validation")
+_TABLES = ("task", "start", "weights", "network", "training", "data", "validation")
 _NETWORK = ("architecture", "arguments")
 
 
@@ -51,6 +51,8 @@ def read_recipe(path):
     recipe = {"data": _mix(table["data"], path.parent), "about": table.get("weights")}
     if table.get("validation"):
         recipe["validation"] = _mix(table["validation"], path.parent)
+    if "task" in table:
+        recipe["task"] = table["task"]
     if table.get("start"):
         recipe["start"] = _find_start(table["start"], path.parent)
     return recipe | table.get("network", {}) | options

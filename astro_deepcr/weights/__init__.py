@@ -68,8 +68,8 @@ def get_weights(weights=None, *, task="mask", meta=None):
         A name of the zoo; the path of a local ``.safetensors`` or ``.pth`` file;
         'auto' for those trained for the instrument named in ``meta``, or else the
         default; `None` for the default.
-    task : str, optional
-        What they are needed for: 'mask' or 'inpaint'.
+    task : str or None, optional
+        What they are needed for: 'mask' or 'inpaint'; `None` for any.
     meta : dict-like, optional
         Header of the frame. A warning is given if the weights were trained for
         another instrument.
@@ -98,14 +98,14 @@ def get_weights(weights=None, *, task="mask", meta=None):
     'wfc3-uvis'
     """
     if weights is None:
-        entry = REGISTRY[_DEFAULTS[task]]
+        entry = REGISTRY[_DEFAULTS[task or "mask"]]
     elif isinstance(weights, Weights):
         entry = weights
     elif isinstance(weights, str) and weights == "auto":
         entry = _choose(task, meta)
     else:
         entry = _look_up(weights, task)
-    if entry.task != task:
+    if task not in (None, entry.task):
         other = ", ".join(list_weights(task))
         msg = (
             f"The weights {entry.name!r} are for the task {entry.task!r}, not "
@@ -141,7 +141,7 @@ def fetch_weights(weights=None):
     >>> fetch_weights('acs-wfc').stat().st_size
     416836
     """
-    return resolve(_any_task(weights))
+    return resolve(get_weights(weights, task=None))
 
 
 def export_weights(directory, weights=None):
@@ -175,7 +175,7 @@ def export_weights(directory, weights=None):
     if isinstance(weights, str):
         weights = [weights]
     for name in list_weights() if weights is None else weights:
-        entry = _any_task(name)
+        entry = get_weights(name, task=None)
         target = directory / entry.filename
         temporary = target.with_name(target.name + ".part")
         shutil.copyfile(resolve(entry), temporary)
@@ -266,12 +266,6 @@ def register_weights(weights, *, overwrite=False):
     return entry
 
 
-def _any_task(weights):
-    if weights is None:
-        return REGISTRY[DEFAULT_WEIGHTS]
-    return weights if isinstance(weights, Weights) else _look_up(weights)
-
-
 def _look_up(weights, task=None):
     """Return the entry of a name or a file."""
     if not (isinstance(weights, str) or hasattr(weights, "__fspath__")):
@@ -312,9 +306,9 @@ def _made_for(entry, meta):
 def _choose(task, meta):
     """Return the first weights made for an instrument, else the default."""
     for entry in REGISTRY.values():
-        if entry.task == task and _made_for(entry, meta):
+        if task in (None, entry.task) and _made_for(entry, meta):
             return entry
-    return REGISTRY[_DEFAULTS[task]]
+    return REGISTRY[_DEFAULTS[task or "mask"]]
 
 
 def _warn_of_mismatch(entry, meta):

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..exceptions import WeightsError
 from .entry import Weights
 
-__all__ = ["describe_file", "file_sha256", "load_state", "save_weights"]
+__all__ = ["describe_file", "file_sha256", "load_state", "read_spec", "save_weights"]
 
 # Key of the specification in the metadata of a safetensors file.
 _SPEC_KEY = "astro_deepcr"
@@ -57,7 +57,7 @@ def describe_file(path):
         "size": path.stat().st_size,
     }
     if path.suffix == ".safetensors":
-        return Weights.from_spec(_read_spec(path), **facts)
+        return Weights.from_spec(read_spec(path), **facts)
     arguments, _ = _read_official(path)
     from ..models import model_reach
 
@@ -103,7 +103,7 @@ def load_state(path):
         return _read_official(path)[1]
     from safetensors.torch import load_file
 
-    _read_spec(path)
+    read_spec(path)
     return load_file(path)
 
 
@@ -158,7 +158,8 @@ def save_weights(path, state, weights):
     return describe_file(path)
 
 
-def _read_spec(path):
+def read_spec(path):
+    """Return what a ``.safetensors`` file says of itself, as a dictionary."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,12 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The weights that this version knows: the one list of them."""
 
+from pathlib import Path
+
 from .entry import Weights
+from .files import read_spec
 
 __all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
 
 #: What ``weights=None`` means.
-DEFAULT_WEIGHTS = "acs-wfc"
+DEFAULT_WEIGHTS = "universal"
 #: What ``inpaint='network'`` means.
 DEFAULT_INPAINT_WEIGHTS = "inpaint-acs-wfc-f606w-2-32-scaled"
 
@@ -106,7 +109,18 @@ def _acs(name, file, size, sha256, filters, **more):
     )
 
 
+def _bundled(name, sha256):
+    """Make the entry of a file that comes with the package and describes itself."""
+    path = Path(__file__).parent / "data" / f"{name}.safetensors"
+    facts = {"path": path, "sha256": sha256, "size": path.stat().st_size}
+    return Weights.from_spec(read_spec(path), **facts)
+
+
 _ENTRIES = (
+    _bundled(
+        "universal",
+        "b64f562f47e5caeb0cd6ac872d5d37df935e2ffc635e9f231b2ccfd3f0fe996a",
+    ),
     _acs(
         "acs-wfc",
         "mask/ACS-WFC.pth",

@@ -1,0 +1,109 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a network learns: to find cosmic rays, or to say what lies under them."""
+
+import numpy as np
+import torch
+
+from .calibration import fit_temperature, measure, operating_points
+from .losses import fill_loss, mask_loss
+
+__all__ = ["TASKS", "FillTask", "MaskTask"]
+
+# Errors beyond so many stated deviations count as this many.
+_CLIP = 10.0
+
+
+class MaskTask:
+    """Find cosmic rays: the output is a logit, the target what is hit."""
+
+    architecture = "plain-unet"
+
+    @staticmethod
+    def to_input(batch, normalization):
+        """Return the network's input."""
+        return batch.to_input(normalization)
+
+    @staticmethod
+    def loss(output, batch, dice):
+        """Return what training makes small."""
+        return mask_loss(output, batch.target, batch.weight, dice)
+
+    @staticmethod
+    def measure(output, batch):
+        """Return figures of merit; the smaller the 'loss', the better."""
+        return measure(output, batch.target, batch.weight)[0]
+
+    @staticmethod
+    def calibrate(state, output, batch):
+        """Return the state of a network whose probabilities are calibrated."""
+        slope, shift = fit_temperature(output, batch.target, batch.weight)
+        return state | {
+            "head.weight": state["head.weight"] * slope,
+            "head.bias": state["head.bias"] * slope + shift,
+        }
+
+    @staticmethod
+    def describe(output, batch):
+        """Return what the weights file says of the finished network."""
+        metrics, scores = measure(output, batch.target, batch.weight)
+        return {"operating_points": operating_points(scores), "metrics": metrics}
+
+
+class FillTask:
+    """
+    Say what lies under masked pixels: the output of a `FillUNet`.
+
+    In a batch the image is NaN where it is masked, the target is the light, and the
+    weight tells which masked pixels count.
+    """
+
+    architecture = "fill-unet"
+
+    @staticmethod
+    def to_input(batch, normalization):
+        """Return the network's input."""
+        bad = batch.image.isnan()
+        x = batch.replace(image=batch.image.nan_to_num(0.0)).to_input(normalization)
+        bad = bad[:, None]
+        return torch.cat([x.masked_fill(bad, 0.0), bad.to(x.dtype)], dim=1)
+
+    @staticmethod
+    def loss(output, batch, dice):  # noqa: ARG004 (of masks)
+        """Return what training makes small."""
+        return fill_loss(output, _normal_light(batch), batch.weight)
+
+    @staticmethod
+    def measure(output, batch):
+        """Return figures of merit; the smaller the 'loss', the better."""
+        truth, used = _normal_light(batch), batch.weight > 0
+        error, std = (output[:, 0].sinh() - truth)[used], output[:, 1].exp()[used]
+        pull = (error / std).clamp(-_CLIP, _CLIP)
+        figures = {
+            "loss": fill_loss(output, truth, batch.weight),
+            "median_bias": error.median(),
+            "median_deviation": error.abs().median(),
+            "pull_std": pull.square().mean().sqrt(),
+        }
+        return {name: float(value) for name, value in figures.items()}
+
+    @classmethod
+    def calibrate(cls, state, output, batch):
+        """Return the state of a network whose pulls have a standard deviation of 1."""
+        bias = state["body.head.bias"].clone()
+        bias[-len(bias) // 2 :] += np.log(cls.measure(output, batch)["pull_std"])
+        return state | {"body.head.bias": bias}
+
+    @classmethod
+    def describe(cls, output, batch):
+        """Return what the weights file says of the finished network."""
+        return {"metrics": cls.measure(output, batch)}
+
+
+def _normal_light(batch):
+    """Return the target as a signal over the noise."""
+    offset, scale = (v[:, None, None] for v in (batch.offset, batch.scale))
+    return (batch.target - offset) / scale
+
+
+#: What `Weights` call ``task`` -> how it is learnt.
+TASKS = {"mask": MaskTask, "inpaint": FillTask}
