@@ -1,9 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames from FITS files, and cleaned frames back into them."""
+"""Frames from FITS files."""
 
 import contextlib
 import threading
-import uuid
 import warnings
 import zlib
 from fnmatch import fnmatchcase
@@ -15,9 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
-from .header import PROVENANCE
-
-__all__ = ["find_fits", "find_frames", "read_frame", "write_cleaned"]
+__all__ = ["find_fits", "find_frames", "read_frame", "read_frames"]
 
 _ENDINGS = tuple(
     f"{kind}{packing}"
@@ -130,16 +127,51 @@ def read_frame(filename, hdu=None, unit=None, *, bad_bits=0):
     >>> ccd.shape, str(ccd.unit), index
     ((4, 5), 'adu', 0)
     """
-    with _open(filename) as hdus:
+    with open_fits(filename) as hdus:
         index = _choose_hdu(hdus, hdu, filename)
-        header = merged_header(hdus, index)
-        data = _read_data(hdus[index], filename)
-        mask = None
-        if bad_bits:
-            mask = _read_data(hdus[dq_index(hdus, index, filename)], filename)
-            mask = (mask.astype(np.int64) & bad_bits) != 0
+        return _frame(hdus, index, unit, bad_bits, filename), index
+
+
+def read_frames(filename, ext=None, unit=None, *, bad_bits=0):
+    """
+    Read the frames of a FITS file that are to be cleaned, one after the other.
+
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    ext : int, str or list of these, optional
+        As in `find_frames`.
+    unit, bad_bits
+        As in `read_frame`.
+
+    Yields
+    ------
+    index : int
+        Number of the HDU.
+    ccd : `~astropy.nddata.CCDData`
+        As from `read_frame`.
+
+    Raises
+    ------
+    OSError, ValueError
+        As in `read_frame`.
+    """
+    with open_fits(filename) as hdus:
+        for index in _frames_of(hdus, ext, filename):
+            yield index, _frame(hdus, index, unit, bad_bits, filename)
+            del hdus[index].data
+
+
+def _frame(hdus, index, unit, bad_bits, filename):
+    """Return the frame of one HDU."""
+    header = merged_header(hdus, index)
+    data, mask = _read_data(hdus[index], filename), None
+    if bad_bits:
+        plane = _read_data(hdus[dq_index(hdus, index, filename)], filename)
+        mask = (plane.astype(np.int64) & bad_bits) != 0
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
-    return CCDData(data, unit=unit, mask=mask, meta=header), index
+    return CCDData(data, unit=unit, mask=mask, meta=header)
 
 
 def find_frames(filename, ext=None):
@@ -166,11 +198,15 @@ def find_frames(filename, ext=None):
     OSError, ValueError
         As in `read_frame`.
     """
-    with _open(filename) as hdus:
-        if ext is None:
-            return _default_frames(hdus, filename)
-        wanted = ext if isinstance(ext, (list, tuple)) else [ext]
-        return sorted({i for one in wanted for i in _find_hdus(hdus, one, filename)})
+    with open_fits(filename) as hdus:
+        return _frames_of(hdus, ext, filename)
+
+
+def _frames_of(hdus, ext, filename):
+    if ext is None:
+        return _default_frames(hdus, filename)
+    wanted = ext if isinstance(ext, (list, tuple)) else [ext]
+    return sorted({i for one in wanted for i in _find_hdus(hdus, one, filename)})
 
 
 def _default_frames(hdus, filename):
@@ -183,176 +219,8 @@ def _default_frames(hdus, filename):
     return others or [first]
 
 
-def write_cleaned(
-    source, target, results, *, mask_hdu="CRMASK", dq_bit=None, overwrite=False
-):
-    """
-    Write cleaned frames into a copy of the file that they came from.
-
-    The copy keeps all other HDUs as they are. An image that was compressed is written
-    without compression, since that may change its values. Nothing is left under the
-    final name unless all was written, and read again with the right checksums.
-
-    Parameters
-    ----------
-    source, target : path-like
-        The file that was read, and the one to write.
-    results : dict
-        Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
-        cosmic rays as an array of bool.
-    mask_hdu : str or None, optional
-        Name of the HDUs that are appended with the cosmic rays (1, or 0 elsewhere);
-        they have the version (EXTVER) of their image. `None` appends none.
-    dq_bit : int or None, optional
-        Bit that cosmic rays get in the DQ plane of each image.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    OSError
-        If the target exists, is the source, or cannot be written.
-    ValueError
-        If the file has HDUs called ``mask_hdu`` already, or no fitting DQ plane.
-    """
-    check_target(source, target, overwrite=overwrite)
-    part = write_part(source, target, results, mask_hdu=mask_hdu, dq_bit=dq_bit)
-    part.replace(target)
-
-
-def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
-    """
-    Write what is to be ``target`` under a temporary name beside it, and verify it.
-
-    Parameters
-    ----------
-    source, target, results, mask_hdu, dq_bit
-        As in `write_cleaned`.
-
-    Returns
-    -------
-    part : `~pathlib.Path`
-        The complete file, to be renamed.
-    """
-    raw = {"do_not_scale_image_data": True, "disable_image_compression": True}
-    part = part_name(target)
-    with _open(source) as hdus, _open(source, **raw) as copy:
-        ours = _put_results(hdus, copy, results, mask_hdu, dq_bit, source)
-        try:
-            # What others wrote is not ours to mend.
-            copy.writeto(part, output_verify="ignore")
-            _verify(part, ours, len(copy))
-        except OSError as err:
-            part.unlink(missing_ok=True)
-            msg = f"{target} cannot be written: {err.strerror or err}"
-            raise OSError(msg) from err
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    return part
-
-
-def part_name(target):
-    """Return a name of its own for a file until it is complete."""
-    target = Path(target)
-    return target.with_name(f".part-{uuid.uuid4().hex[:8]}-{target.name}")
-
-
-def remove_parts(targets):
-    """Remove what attempts at some targets left behind that were killed."""
-    names = {Path(target).name for target in targets}
-    for folder in {Path(target).parent for target in targets}:
-        for path in folder.glob(".part-????????-*"):
-            if path.name[len(".part-????????-") :] in names:
-                path.unlink(missing_ok=True)
-
-
-def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
-    """Put cleaned HDUs into a copy; return the numbers of all that are ours."""
-    if mask_hdu is not None and mask_hdu.upper() in map(hdu_name, hdus):
-        msg = (
-            f"{source} has an HDU {mask_hdu} already; clean the file as it was before "
-            "that, or choose another name with mask_hdu= (--mask-hdu)."
-        )
-        raise ValueError(msg)
-    ours = list(results)
-    for index, (cleaned, crmask) in results.items():
-        copy[index] = _cleaned_hdu(hdus, index, cleaned)
-        if dq_bit is not None:
-            ours.append(dq_index(hdus, index, source))
-            copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
-        if mask_hdu is not None:
-            version = hdus[index].ver
-            mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
-            mask.add_checksum()
-            ours.append(len(copy))
-            copy.append(mask)
-    return ours
-
-
-def _verify(part, ours, number):
-    """Read a file again; raise OSError unless all is there as it should be."""
-    with _open(part) as hdus:
-        whole = len(hdus) == number
-        if not (whole and all(hdus[i].verify_datasum() == 1 for i in ours)):
-            msg = "what was written is not what is read back. Is the disk sound?"
-            raise OSError(msg)
-
-
-def _flagged_hdu(hdu, crmask, bit, filename):
-    """Return a DQ plane with one bit set where cosmic rays hit."""
-    largest = np.iinfo(hdu.data.dtype).max
-    if bit > largest:
-        msg = (
-            f"The DQ planes of {filename} hold {hdu.data.dtype} numbers up to "
-            f"{largest}; the bit {bit} does not fit."
-        )
-        raise ValueError(msg)
-    data = hdu.data.copy()
-    data[crmask] |= data.dtype.type(bit)
-    flagged = fits.ImageHDU(data, _plain_header(hdu))
-    flagged.add_checksum()
-    return flagged
-
-
-def _plain_header(hdu):
-    """Return a header without what astropy writes anew."""
-    header = hdu.header.copy()
-    for key in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"):
-        header.remove(key, ignore_missing=True)
-    return header
-
-
-def _cleaned_hdu(hdus, index, cleaned):
-    """Return the HDU of a cleaned image, with its own old header and provenance."""
-    header = _plain_header(hdus[index])
-    for key in PROVENANCE:
-        header[key] = (cleaned.meta[key], PROVENANCE[key])
-    old_lines = len(merged_header(hdus, index).get("HISTORY", []))
-    for line in list(cleaned.meta["HISTORY"])[old_lines:]:
-        header.add_history(line)
-    kind = fits.ImageHDU if index else fits.PrimaryHDU
-    hdu = kind(cleaned.data, header)
-    hdu.add_checksum()
-    return hdu
-
-
-def check_target(source, target, *, overwrite=False):
-    """Raise OSError unless a target may be written."""
-    source, target = Path(source), Path(target)
-    if target.resolve() == source.resolve():
-        msg = f"{target} is the input itself, which is never changed; choose another."
-        raise OSError(msg)
-    if target.exists() and not overwrite:
-        msg = f"{target} exists already; pass overwrite=True (--overwrite)."
-        raise FileExistsError(msg)
-    if not target.parent.is_dir():
-        msg = f"The directory {target.parent} for the output does not exist."
-        raise FileNotFoundError(msg)
-
-
 @contextlib.contextmanager
-def _open(filename, **options):
+def open_fits(filename, **options):
     """Open a FITS file; whatever is wrong with it is one OSError."""
     if not Path(filename).is_file():
         msg = f"There is no file {filename}."

@@ -1,0 +1,138 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a person should know of a cleaned frame: rates, and reasons to look at it."""
+
+import numpy as np
+from astropy import units as u
+from scipy import ndimage
+
+from .masks import TOUCHING
+from .simulate.detectors import get_detector, list_detectors
+from .simulate.environments import RATE_UNIT, get_environment
+from .units import parse_exposure_time
+from .weights import mismatch
+
+__all__ = ["frame_quality"]
+
+# Size of a pixel in micrometres; cameras of amateurs write it with binning.
+_PIXEL_KEYWORDS = ("XPIXSZ", "PIXSIZE1", "PIXSIZE")
+# Where telescopes and instruments are, if not on a mountain.
+_ORBITS = dict.fromkeys(("HST", "ACS", "WFC3", "STIS", "WFPC2"), "low Earth orbit")
+_ORBITS |= dict.fromkeys(("JWST", "EUCLID", "GAIA", "ROMAN"), "L2")
+# More saturated pixels, or a rate of events further from what is expected, are told.
+_MANY_SATURATED = 0.01
+_FAR_FROM_EXPECTED = 5
+
+
+def frame_quality(
+    ccd,
+    cleaned,
+    crmask,
+    weights,
+    *,
+    max_fraction=0.2,
+    pixel_size=None,
+    environment=None,
+):
+    """
+    Sum up a cleaned frame in numbers and warnings.
+
+    Parameters
+    ----------
+    ccd, cleaned : `~astropy.nddata.CCDData`
+        The frame before and after, the latter with provenance in its header.
+    crmask : `~numpy.ndarray` of bool, shape (rows, columns)
+        The cosmic rays.
+    weights : `~astro_deepcr.weights.Weights`
+        What found them.
+    max_fraction : float, optional
+        Largest plausible fraction of the usable pixels.
+    pixel_size : float, optional
+        In micrometres; looked up in the header, or by the name of the instrument, by
+        default.
+    environment : str, optional
+        One of `~astro_deepcr.simulate.list_environments`, for the expected rate; by
+        default an orbit for the space telescopes that are known, else 'mountain'.
+
+    Returns
+    -------
+    quality : dict
+        ``pixels``, ``fraction``, ``weights``, ``threshold``, ``fill`` (from the
+        header), ``events`` (groups of pixels that touch), ``rate`` (events per
+        cm\\ :sup:`2` and second; `None` if area or time are not known), ``expected``
+        (particles, in the same unit) and ``warnings`` (list of str).
+    """
+    meta = cleaned.meta
+    usable = np.isfinite(ccd.data)
+    if ccd.mask is not None:
+        usable &= ~ccd.mask
+    events = ndimage.label(crmask, TOUCHING)[1]
+    rate = _rate(events, np.count_nonzero(usable), meta, pixel_size)
+    expected = get_environment(environment or _orbit(meta)).rate.to_value(RATE_UNIT)
+    fraction = float(meta["CRFRAC"])
+    reasons = [
+        mismatch(weights, meta),
+        _too_many(fraction, max_fraction),
+        _implausible(rate, expected),
+        _saturated(ccd, usable),
+    ]
+    return {
+        "pixels": int(meta["CRNPIX"]),
+        "fraction": fraction,
+        "weights": meta["CRMODEL"],
+        "threshold": float(meta["CRTHRESH"]),
+        "fill": meta["CRFILL"],
+        "events": int(events),
+        "rate": rate,
+        "expected": expected,
+        "warnings": [reason for reason in reasons if reason],
+    }
+
+
+def _rate(events, pixels, meta, pixel_size):
+    try:
+        seconds = parse_exposure_time(None, meta)
+    except ValueError:
+        return None
+    size = _pixel_size(meta) if pixel_size is None else pixel_size * u.um
+    if size is None or not seconds > 0:
+        return None
+    area = pixels * size**2
+    return float((events / area / (seconds * u.s)).to_value(RATE_UNIT))
+
+
+def _pixel_size(meta):
+    for key in _PIXEL_KEYWORDS:
+        if isinstance(meta.get(key), (int, float)) and meta[key] > 0:
+            return meta[key] * u.um
+    camera, chip = (str(meta.get(k, "")).strip() for k in ("INSTRUME", "DETECTOR"))
+    for name in (f"{camera}/{chip}", camera):
+        if name in list_detectors():
+            return get_detector(name).pixel_size
+    return None
+
+
+def _orbit(meta):
+    names = (str(meta.get(key, "")).strip().upper() for key in ("TELESCOP", "INSTRUME"))
+    return next((_ORBITS[name] for name in names if name in _ORBITS), "mountain")
+
+
+def _too_many(fraction, max_fraction):
+    if fraction > max_fraction:
+        return f"{100 * fraction:.1f} % of the usable pixels are flagged"
+    return None
+
+
+def _implausible(rate, expected):
+    if rate is None or 1 / _FAR_FROM_EXPECTED <= rate / expected <= _FAR_FROM_EXPECTED:
+        return None
+    return f"{rate / expected:.2g} times as many events as expected"
+
+
+def _saturated(ccd, usable):
+    limit = ccd.meta.get("SATURATE")
+    if not isinstance(limit, (int, float)):
+        return None
+    share = np.mean(ccd.data[usable] >= limit)
+    return (
+        f"{100 * share:.1f} % of it is saturated" if share > _MANY_SATURATED else None
+    )
