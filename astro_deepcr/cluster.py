@@ -13,6 +13,8 @@ __all__ = ["run_on_cluster"]
 # While one file is in the network, another one is read or written.
 _THREADS = 2
 _TIMEOUT = "20s"
+# Of the scheduler's pages: any free port of this computer.
+_ADDRESS = "127.0.0.1:0"
 
 
 def run_on_cluster(function, items, settings, *, jobs=None, scheduler=None):
@@ -61,7 +63,7 @@ def run_on_cluster(function, items, settings, *, jobs=None, scheduler=None):
 def _client(jobs, scheduler):
     if scheduler is None:
         cluster = LocalCluster(
-            n_workers=jobs, threads_per_worker=_THREADS, dashboard_address=None
+            n_workers=jobs, threads_per_worker=_THREADS, dashboard_address=_ADDRESS
         )
         with cluster, Client(cluster, set_as_default=False) as client:
             yield client
@@ -82,6 +84,8 @@ class _Settings(WorkerPlugin):
     """Gives a worker the configuration of who started the batch, for its time."""
 
     name = "astro_deepcr-settings"
+    # Of this process, which may have several workers.
+    before, workers = {}, 0
 
     def __init__(self, settings, jobs):
         self.settings = dict(settings)
@@ -89,19 +93,26 @@ class _Settings(WorkerPlugin):
 
     def setup(self, worker):
         """Set the configuration, with a part of this computer for each worker."""
-        self.before = {name: getattr(conf, name) for name in self.settings}
+        if not _Settings.workers:
+            _Settings.before = {name: getattr(conf, name) for name in self.settings}
+        _Settings.workers += 1
         settings, threads = dict(self.settings), worker.state.nthreads
         if self.jobs is not None:
             settings["device"] = _own_device(settings["device"], worker.name)
             threads = max((os.cpu_count() or 1) // self.jobs, 1)
         settings["num_threads"] = settings["num_threads"] or threads
-        for name, value in settings.items():
-            setattr(conf, name, value)
+        _set(settings)
 
     def teardown(self, worker):  # noqa: ARG002
         """Put the configuration back."""
-        for name, value in self.before.items():
-            setattr(conf, name, value)
+        _Settings.workers -= 1
+        if not _Settings.workers:
+            _set(_Settings.before)
+
+
+def _set(settings):
+    for name, value in settings.items():
+        setattr(conf, name, value)
 
 
 def _own_device(device, number):

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Cleaned frames into copies of the FITS files that they came from."""
 
+import os
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from .fits_files import dq_index, hdu_name, merged_header, open_fits
 from .header import PROVENANCE
 
 __all__ = ["check_target", "remove_parts", "write_part"]
+
+# In place of the time, so that the same input gives the same file, bit by bit.
+_WHEN = "as written by astro_deepcr"
 
 
 def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
@@ -56,7 +60,8 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
             _verify(part, ours, len(copy))
         except OSError as err:
             part.unlink(missing_ok=True)
-            msg = f"{target} cannot be written: {err.strerror or err}"
+            reason = err.strerror or f"{err}. Is the disk full?"
+            msg = f"{target} cannot be written: {reason}"
             raise OSError(msg) from err
         except BaseException:
             part.unlink(missing_ok=True)
@@ -96,7 +101,7 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
         if mask_hdu is not None:
             version = hdus[index].ver
             mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
-            mask.add_checksum()
+            mask.add_checksum(when=_WHEN)
             ours.append(len(copy))
             copy.append(mask)
     return ours
@@ -107,7 +112,7 @@ def _verify(part, ours, number):
     with open_fits(part) as hdus:
         whole = len(hdus) == number
         if not (whole and all(hdus[i].verify_datasum() == 1 for i in ours)):
-            msg = "what was written is not what is read back. Is the disk sound?"
+            msg = "What was written is not what is read back"
             raise OSError(msg)
 
 
@@ -123,7 +128,7 @@ def _flagged_hdu(hdu, crmask, bit, filename):
     data = hdu.data.copy()
     data[crmask] |= data.dtype.type(bit)
     flagged = fits.ImageHDU(data, _plain_header(hdu))
-    flagged.add_checksum()
+    flagged.add_checksum(when=_WHEN)
     return flagged
 
 
@@ -145,7 +150,7 @@ def _cleaned_hdu(hdus, index, cleaned):
         header.add_history(line)
     kind = fits.ImageHDU if index else fits.PrimaryHDU
     hdu = kind(cleaned.data, header)
-    hdu.add_checksum()
+    hdu.add_checksum(when=_WHEN)
     return hdu
 
 
@@ -161,3 +166,6 @@ def check_target(source, target, *, overwrite=False):
     if not target.parent.is_dir():
         msg = f"The directory {target.parent} for the output does not exist."
         raise FileNotFoundError(msg)
+    if not os.access(target.parent, os.W_OK):
+        msg = f"The directory {target.parent} for the output is read-only."
+        raise PermissionError(msg)
