@@ -184,9 +184,9 @@ def cosmicray_deepcr(
     floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
     threshold = choose_threshold(entry, threshold, fpr)
     if neighbor_threshold is not None:
-        _check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
-    _check_number("grow", grow, 0, 100)
-    _check_number("max_fraction", max_fraction, 0, 1)
+        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
+    check_number("grow", grow, 0, 100)
+    check_number("max_fraction", max_fraction, 0, 1)
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit = _parse_flag(flag_bit, ccd)
@@ -361,13 +361,13 @@ def choose_threshold(entry, threshold, fpr):
         msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
         raise ValueError(msg)
     if fpr is not None:
-        return entry.threshold_for(_check_number("fpr", fpr, 0, 1))
+        return entry.threshold_for(check_number("fpr", fpr, 0, 1))
     if threshold is None:
         return entry.threshold
-    return _check_number("threshold", threshold, 0, 1)
+    return check_number("threshold", threshold, 0, 1)
 
 
-def _check_number(name, value, low, high):
+def check_number(name, value, low, high):
     """Return a number as float if it lies within limits."""
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         msg = f"{name}={value!r} must be one number."

@@ -16,6 +16,7 @@ from astropy.nddata import NDData
 
 from . import __version__, conf
 from .core import (
+    check_number,
     choose_threshold,
     cosmicray_probability,
     inpaint_cosmicrays,
@@ -25,7 +26,7 @@ from .fill import FILL_REACH
 from .header import log_to_meta
 from .images import check_data, parse_image
 from .masks import find_cosmic_rays
-from .noise import measure_normalization, row_step
+from .noise import measure_sample, row_step
 from .units import conversion_factor
 from .weights import Weights, get_weights
 
@@ -106,6 +107,7 @@ update_mask, flag_bit, add_keyword
     frame = _Frame(ccd, background, how)
     entry = get_weights(weights, meta=frame.meta)
     threshold = choose_threshold(entry, threshold, fpr)
+    check_number("grow", grow, 0, 100)
     fill = parse_inpaint(inpaint, frame.meta)
     if isinstance(fill, str) and fill not in _LOCAL_FILLS:
         msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "
@@ -127,14 +129,11 @@ update_mask, flag_bit, add_keyword
     history = f"astro_deepcr {version}: found by {entry.name}, fill: {fill_name}"
     if add_keyword is True and not conf.auto_logging:
         add_keyword = False
-    return type(ccd)(
-        data,
-        mask=frame.mask | crmask if update_mask else ccd.mask,
-        unit=ccd.unit,
-        meta=log_to_meta(ccd.meta, provenance, history, add_keyword),
-        wcs=ccd.wcs,
-        psf=ccd.psf,
-    )
+    meta = log_to_meta(ccd.meta, provenance, history, add_keyword)
+    cleaned = type(ccd)(data, unit=ccd.unit, meta=meta, wcs=ccd.wcs, psf=ccd.psf)
+    # The setter of CCDData.mask would compute it, and keep the whole in memory.
+    cleaned._mask = frame.mask | crmask if update_mask else ccd.mask
+    return cleaned
 
 
 def _refuse(ccd, neighbor_threshold, flag_bit):
@@ -190,9 +189,7 @@ class _Frame:
         sample = NDData(rows[0], mask=rows[1], unit=self.unit, meta=self.meta)
         pixels = parse_image(sample, rows[2])
         factor = np.float32(self._factor(entry))
-        normalization = measure_normalization(
-            pixels.values * factor, pixels.mask, entry
-        )
+        normalization = measure_sample(pixels.values * factor, pixels.mask, entry)
         return replace(entry, normalization=normalization)
 
     def _factor(self, entry):

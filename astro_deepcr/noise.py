@@ -12,6 +12,7 @@ __all__ = [
     "NORMALIZATIONS",
     "Normalization",
     "measure_normalization",
+    "measure_sample",
     "row_step",
     "sky_and_noise",
 ]
@@ -157,6 +158,24 @@ def measure_normalization(values, mask, weights):
     """
     if isinstance(weights.normalization, Normalization):
         return weights.normalization
+    step = row_step(values.shape)
+    return measure_sample(values[::step], mask[::step], weights)
+
+
+def measure_sample(values, mask, weights):
+    """
+    Measure the normalisation from rows of a frame.
+
+    Parameters
+    ----------
+    values, mask, weights
+        As in `measure_normalization`, but those rows only that `row_step` tells.
+
+    Returns
+    -------
+    normalization : `Normalization`
+        For the whole frame.
+    """
     if weights.normalization not in NORMALIZATIONS:
         msg = (
             f"The weights {weights.name!r} want the normalization "
@@ -164,6 +183,4 @@ def measure_normalization(values, mask, weights):
             f"{', '.join(NORMALIZATIONS)}."
         )
         raise WeightsError(msg)
-    step = row_step(values.shape)
-    values, mask = values[::step], mask[::step]
     return NORMALIZATIONS[weights.normalization](values, mask, weights.scale)
