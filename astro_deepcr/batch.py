@@ -150,6 +150,8 @@ def clean_files(
     ('a_cleaned.fits', 'cleaned')
     """
     _check_options(options)
+    if report is not None:
+        _check_report(Path(report), output_dir)
     if not (weights == "auto" and isinstance(weights, str)):
         weights = get_weights(weights)
         fetch_weights(weights)
@@ -343,6 +345,19 @@ def _check_cluster(processes, scheduler):
             "'astro_deepcr[dask]', or leave jobs= (--jobs) out."
         )
         raise ValueError(msg)
+
+
+def _check_report(path, output_dir):
+    """Complain before the work, not after it."""
+    if find_spec("jinja2") is None or find_spec("matplotlib") is None:
+        msg = (
+            "A report needs jinja2 and matplotlib: pip install 'astro_deepcr[report]'."
+        )
+        raise ValueError(msg)
+    new = output_dir is not None and path.parent == Path(output_dir)
+    if not (new or path.parent.is_dir()):
+        msg = f"There is no folder {path.parent} for the report."
+        raise FileNotFoundError(msg)
 
 
 def _check_options(options):

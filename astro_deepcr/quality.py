@@ -18,9 +18,11 @@ _PIXEL_KEYWORDS = ("XPIXSZ", "PIXSIZE1", "PIXSIZE")
 # Where telescopes and instruments are, if not on a mountain.
 _ORBITS = dict.fromkeys(("HST", "ACS", "WFC3", "STIS", "WFPC2"), "low Earth orbit")
 _ORBITS |= dict.fromkeys(("JWST", "EUCLID", "GAIA", "ROMAN"), "L2")
-# More saturated pixels, or a rate of events further from what is expected, are told.
+# More saturated pixels, or a number of events further from what is expected (and not
+# by chance), are told.
 _MANY_SATURATED = 0.01
 _FAR_FROM_EXPECTED = 5
+_FEW_EVENTS = 10
 
 
 def frame_quality(
@@ -66,13 +68,13 @@ def frame_quality(
     if ccd.mask is not None:
         usable &= ~ccd.mask
     events = ndimage.label(crmask, TOUCHING)[1]
-    rate = _rate(events, np.count_nonzero(usable), meta, pixel_size)
+    exposure = _exposure(np.count_nonzero(usable), meta, pixel_size)
     expected = get_environment(environment or _orbit(meta)).rate.to_value(RATE_UNIT)
     fraction = float(meta["CRFRAC"])
     reasons = [
         mismatch(weights, meta),
         _too_many(fraction, max_fraction),
-        _implausible(rate, expected),
+        _implausible(events, exposure and expected * exposure),
         _saturated(ccd, usable),
     ]
     return {
@@ -82,22 +84,22 @@ def frame_quality(
         "threshold": float(meta["CRTHRESH"]),
         "fill": meta["CRFILL"],
         "events": int(events),
-        "rate": rate,
+        "rate": events / exposure if exposure else None,
         "expected": expected,
         "warnings": [reason for reason in reasons if reason],
     }
 
 
-def _rate(events, pixels, meta, pixel_size):
+def _exposure(pixels, meta, pixel_size):
+    """Return area times time, in cm2 s, or None."""
     try:
         seconds = parse_exposure_time(None, meta)
     except ValueError:
         return None
     size = _pixel_size(meta) if pixel_size is None else pixel_size * u.um
-    if size is None or not seconds > 0:
+    if size is None:
         return None
-    area = pixels * size**2
-    return float((events / area / (seconds * u.s)).to_value(RATE_UNIT))
+    return float((pixels * size**2 * seconds * u.s).to_value(1 / RATE_UNIT))
 
 
 def _pixel_size(meta):
@@ -122,10 +124,12 @@ def _too_many(fraction, max_fraction):
     return None
 
 
-def _implausible(rate, expected):
-    if rate is None or 1 / _FAR_FROM_EXPECTED <= rate / expected <= _FAR_FROM_EXPECTED:
+def _implausible(events, expected):
+    if expected is None or max(events, expected) < _FEW_EVENTS:
         return None
-    return f"{rate / expected:.2g} times as many events as expected"
+    if 1 / _FAR_FROM_EXPECTED <= events / expected <= _FAR_FROM_EXPECTED:
+        return None
+    return f"{events} events, where {expected:.3g} are expected"
 
 
 def _saturated(ccd, usable):
@@ -133,6 +137,6 @@ def _saturated(ccd, usable):
     if not isinstance(limit, (int, float)):
         return None
     share = np.mean(ccd.data[usable] >= limit)
-    return (
-        f"{100 * share:.1f} % of it is saturated" if share > _MANY_SATURATED else None
-    )
+    if share <= _MANY_SATURATED:
+        return None
+    return f"{100 * share:.1f} % of the pixels are saturated"

@@ -46,7 +46,7 @@ if carrier := importlib.util.find_spec("learned_models"):
 
 nitpicky = True
 #: Packages whose objects are looked up by importing them, see `resolve_external`.
-EXTERNAL = {"astropy", "ccdproc", "matplotlib", "numpy", "photutils", "scipy"}
+EXTERNAL = {"astropy", "ccdproc", "dask", "distributed", "matplotlib", "numpy", "photutils", "scipy"}
 EXTERNAL |= {"skimage", "torch", *sys.stdlib_module_names}
 
 
