@@ -6,7 +6,9 @@ Each block is cleaned like a frame of its own, with as much of its neighbours ar
 as the network looks, and with the statistics of the whole frame.
 """
 
+import threading
 from dataclasses import replace
+from functools import cached_property
 
 import dask
 import dask.array as da
@@ -35,6 +37,9 @@ __all__ = ["clean_lazily", "probability_lazily"]
 # Side of a block. Frames come with blocks of their own, which are kept if they fit.
 _BLOCK = 2048
 _LARGEST_BLOCK = 4096
+# A computer with many cores does not work on as many blocks at once: each takes memory,
+# and the network takes all cores for one.
+_TURN = threading.Lock()
 _LOCAL_FILLS = (None, "median", "mean", "idw")
 
 
@@ -161,7 +166,8 @@ class _Frame:
         check_data(self.data)
         self.unit = ccd.unit if is_nddata else None
         self.meta = ccd.meta if is_nddata else None
-        self.mask = self._plane(ccd.mask if is_nddata else None, bool, "mask")
+        mask = ccd.mask if is_nddata else None
+        self.mask = self._plane(False if mask is None else mask, bool, "mask")
         if isinstance(background, u.Quantity):
             background = background.to_value(self.unit or u.dimensionless_unscaled)
         self.background = self._plane(background, np.float32, "background")
@@ -169,7 +175,9 @@ class _Frame:
 
     def _plane(self, values, dtype, name):
         """Return one number, or an array of the frame's shape, as a Dask array."""
-        values = da.asarray(0 if values is None else values)
+        if values is None:
+            return None
+        values = da.asarray(values)
         if values.shape not in ((), self.data.shape):
             msg = f"{name} has shape {values.shape}, the frame {self.data.shape}."
             raise ValueError(msg)
@@ -182,15 +190,18 @@ class _Frame:
         entry = replace(entry, instruments=())  # a mismatch was told already
         if entry.normalization == "fixed":
             return entry
-        step = row_step(self.data.shape)
-        rows = dask.compute(
-            *(a[::step] for a in (self.data, self.mask, self.background))
-        )
-        sample = NDData(rows[0], mask=rows[1], unit=self.unit, meta=self.meta)
-        pixels = parse_image(sample, rows[2])
-        factor = np.float32(self._factor(entry))
-        normalization = measure_sample(pixels.values * factor, pixels.mask, entry)
+        values = self.sample.values * np.float32(self._factor(entry))
+        normalization = measure_sample(values, self.sample.mask, entry)
         return replace(entry, normalization=normalization)
+
+    @cached_property
+    def sample(self):
+        """Rows of the frame that tell the statistics of all, read once."""
+        step = row_step(self.data.shape)
+        planes = (self.data, self.mask, self.background)
+        planes = (None if plane is None else plane[::step] for plane in planes)
+        data, mask, background = dask.compute(*planes)
+        return parse_image(NDData(data, mask=mask), background)
 
     def _factor(self, entry):
         given = {key: self.how[key] for key in ("gain", "exposure_time")}
@@ -239,8 +250,8 @@ class _Frame:
             dtype,
             self.data,
             self.mask,
-            self.background,
             crmask,
+            self.background,
             method=method,
             **self._common(),
         )
@@ -249,7 +260,8 @@ class _Frame:
         return {"kind": {"unit": self.unit, "meta": self.meta}, "how": self.how}
 
     def _map(self, function, depth, stride, dtype, *arrays, **options):
-        """Run a function on blocks that overlap."""
+        """Run a function on blocks, of those arrays that there are, that overlap."""
+        arrays = [array for array in arrays if array is not None]
         depth = -(-depth // stride) * stride
         chunks = tuple(_chunks(sizes, depth, stride) for sizes in arrays[0].chunks)
         return da.map_overlap(
@@ -275,24 +287,26 @@ def _chunks(sizes, depth, stride):
     return (side,) * (number - 1) + (length - side * (number - 1),)
 
 
-def _probability_of_block(data, mask, background, *, weights, kind, how):
+def _probability_of_block(data, mask, background=None, *, weights, kind, how):
     if not (np.isfinite(data) & ~mask).any():
         return np.zeros(data.shape, np.float32)
     ccd = NDData(data, mask=mask, **kind)
-    return cosmicray_probability(ccd, weights, background=background, **how)
+    with _TURN:
+        return cosmicray_probability(ccd, weights, background=background, **how)
 
 
-def _mask_of_block(probability, exclude, protect, *, threshold, grow):
+def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
     return find_cosmic_rays(
         probability, threshold, grow=grow, exclude=exclude, protect=protect
     )
 
 
-def _fill_of_block(data, mask, background, crmask, *, method, kind, how):
+def _fill_of_block(data, mask, crmask, background=None, *, method, kind, how):
     if not crmask.any():
         return data.astype(np.result_type(data.dtype, np.float32).newbyteorder("="))
     ccd = NDData(data, mask=mask, **kind)
-    filled = inpaint_cosmicrays(
-        ccd, crmask, method, background=background, add_keyword=False, **how
-    )
+    with _TURN:
+        filled = inpaint_cosmicrays(
+            ccd, crmask, method, background=background, add_keyword=False, **how
+        )
     return filled.data
