@@ -18,19 +18,25 @@ from pathlib import Path
 from astropy.table import Table
 
 from . import conf
-from .core import cosmicray_deepcr
+from .core import choose_threshold, cosmicray_deepcr, parse_inpaint
 from .fits_files import find_fits, find_frames
 from .fits_output import check_target, remove_parts
 from .flags import parse_flag_bit
 from .jobs import FileResult, Job, describe_error, draw_again, run_job
 from .journal import Journal
-from .weights import fetch_weights, get_weights
+from .simulate.environments import get_environment
+from .weights import Weights, fetch_weights, get_weights
 
 __all__ = ["clean_collection", "clean_files"]
 
 # Arguments of cosmicray_deepcr that a batch sets itself, or has another form of.
 _OWN = {"ccd", "weights", "protect", "background", "update_mask", "flag_bit", "device"}
-_OPTIONS = set(inspect.signature(cosmicray_deepcr).parameters) - _OWN - {"add_keyword"}
+_OWN |= {"add_keyword"}
+_OPTIONS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(cosmicray_deepcr).parameters.items()
+    if name not in _OWN
+}
 
 
 def clean_files(
@@ -149,12 +155,11 @@ def clean_files(
     >>> Path(table['output'][0]).name, str(table['status'][0])
     ('a_cleaned.fits', 'cleaned')
     """
-    _check_options(options)
     if report is not None:
         _check_report(Path(report), output_dir)
-    if not (weights == "auto" and isinstance(weights, str)):
-        weights = get_weights(weights)
-        fetch_weights(weights)
+    if environment is not None:
+        get_environment(environment)
+    weights = _check_options(weights, options)
     bit = None if dq_bit is None else parse_flag_bit(dq_bit)
     judging = {"pixel_size": pixel_size, "environment": environment}
     judging |= {k: v for k, v in options.items() if k == "max_fraction"}
@@ -360,14 +365,24 @@ def _check_report(path, output_dir):
         raise FileNotFoundError(msg)
 
 
-def _check_options(options):
-    unknown = set(options) - _OPTIONS
-    if unknown:
+def _check_options(weights, options):
+    """Complain once, and not for each file; return the weights, fetched."""
+    if unknown := options.keys() - _OPTIONS.keys():
         msg = (
             f"Options {', '.join(sorted(unknown))} are not known; there are "
             f"{', '.join(sorted(_OPTIONS))}."
         )
         raise TypeError(msg)
+    options = _OPTIONS | options
+    fill = parse_inpaint(options["inpaint"], None)
+    if isinstance(fill, Weights):
+        fetch_weights(fill)
+    if isinstance(weights, str) and weights == "auto":
+        return weights
+    weights = get_weights(weights)
+    choose_threshold(weights, options["threshold"], options["fpr"])
+    fetch_weights(weights)
+    return weights
 
 
 def _plan(files, output_dir, suffix):

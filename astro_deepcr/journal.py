@@ -69,7 +69,8 @@ class Journal:
         line = self._lines.get(Path(target).name)
         if line is None or not (Path(target).exists() and Path(source).exists()):
             return None
-        wanted = [str(source), fingerprint(source), settings, fingerprint(target)]
+        name = Path(source).name  # folders may be moved, or called otherwise
+        wanted = [name, fingerprint(source), settings, fingerprint(target)]
         found = [line.get(k) for k in ("source", "version", "settings", "output")]
         return line["notes"] if found == wanted else None
 
@@ -88,7 +89,7 @@ class Journal:
         """
         line = {
             "target": Path(target).name,
-            "source": str(source),
+            "source": Path(source).name,
             "version": fingerprint(source),
             "settings": settings,
             "output": fingerprint(part),

@@ -184,6 +184,12 @@ class TestFiles:
     def test_wrong_arguments(self, night):
         with pytest.raises(TypeError, match=r"Options treshold are not known.*fpr"):
             clean_files(night, treshold=0.3)
+        with pytest.raises(ValueError, match="threshold=2 must be between 0 and 1"):
+            clean_files(night, threshold=2)
+        with pytest.raises(ValueError, match="inpaint='pastry' is not known"):
+            clean_files(night, inpaint="pastry")
+        with pytest.raises(ValueError, match="no environment 'Mars'"):
+            clean_files(night, environment="Mars")
         with pytest.raises(ValueError, match="jobs=0 must be a whole number"):
             clean_files(night, jobs=0)
         with pytest.raises(ValueError, match="exclude each other"):
@@ -261,6 +267,11 @@ class TestResume:
         assert set(second["status"]) == {"skipped"}
         assert np.array_equal(second["pixels"], first["pixels"])
         assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
+
+    def test_moved(self, night, tmp_path):
+        clean_files(night)
+        moved = night.rename(tmp_path / "elsewhere")
+        assert set(clean_files(moved)["status"]) == {"skipped"}
 
     def test_other_settings_or_input(self, night):
         path = night / "f0_flt.fits"
@@ -371,6 +382,24 @@ class TestCluster:
         clean_files(night, output_dir=tmp_path / "b")
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
         assert not list((tmp_path / "a").glob(".part*"))
+
+    def test_one_gpu_for_each_worker(self, monkeypatch):
+        pytest.importorskip("distributed")
+        import torch
+
+        from astro_deepcr.cluster import _own_device
+
+        assert _own_device("cpu", 3) == "cpu"
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        found = [_own_device("auto", number) for number in range(3)]
+        assert found == ["cuda:0", "cuda:1", "cuda:0"]
+        assert _own_device("cuda:1", 0) == "cuda:1"
+
+    def test_needs_dask(self, night, monkeypatch):
+        monkeypatch.setattr("astro_deepcr.batch.find_spec", lambda name: None)
+        with pytest.raises(ValueError, match=r"pip install 'astro_deepcr\[dask\]'"):
+            clean_files(night, jobs=2)
 
 
 class TestCommand:
