@@ -21,6 +21,7 @@ __all__ = ["draw_frame", "write_report"]
 # Side of the part of a frame that is shown pixel by pixel, and of the whole in small.
 _CUTOUT = 160
 _SMALL = 320
+_MOST_NOTES = 5
 
 
 def draw_frame(ccd, cleaned, crmask):
@@ -109,9 +110,18 @@ def _row(result, folder):
         "expected": frames[0]["expected"] if frames else None,
         "weights": ", ".join(dict.fromkeys(frame["weights"] for frame in frames)),
         "seconds": result.seconds,
-        "notes": [result.message] if result.message else result.warnings,
+        "notes": _notes(result),
         "picture": result.picture,
     }
+
+
+def _notes(result):
+    """Return what is to be told of a file; of many chips not all."""
+    if result.message:
+        return [result.message]
+    more = len(result.warnings) - _MOST_NOTES
+    rest = [f"and {more} more"] if more > 0 else []
+    return result.warnings[:_MOST_NOTES] + rest
 
 
 def _link(path, folder):
@@ -167,3 +177,4 @@ def _draw_charges(panel, ccd, cleaned, crmask):
         panel.set_xscale("log")
     panel.set_title(f"charge of events ({ccd.unit})", fontsize=8)
     panel.tick_params(labelsize=7)
+    panel.yaxis.get_major_locator().set_params(integer=True)
