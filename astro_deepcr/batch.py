@@ -71,7 +71,7 @@ def clean_files(
     Parameters
     ----------
     files : list of path-like, path-like, dict or `~ccdproc.ImageFileCollection`
-        Files, folders, patterns ('night1/*.fits') and lists ('@files.txt': one in each
+        Files, folders, patterns (``'a*.fits'``) and lists ('@files.txt': one in each
         line); or input file -> output file. They are not changed.
     weights : str, path-like, `~astro_deepcr.weights.Weights` or None, optional
         As in `cosmicray_deepcr`; 'auto' chooses for each frame by its header.
@@ -82,8 +82,8 @@ def clean_files(
     overwrite : bool, optional
         Whether other files under the names of outputs are replaced.
     ext : int, str or list of these, optional
-        Numbers, names ('SCI', 'N*') or names and versions ('SCI,2') of the HDUs to be
-        cleaned. By default all called SCI; or else the primary HDU; or else all
+        Numbers, names ('SCI', ``'N*'``) or names and versions ('SCI,2') of the HDUs
+        to be cleaned. By default all called SCI; or else the primary HDU; or else all
         images but those called ERR, DQ, MASK and the like.
     unit : str or `~astropy.units.Unit`, optional
         Unit of the values; by default that of the keyword BUNIT.

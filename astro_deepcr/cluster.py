@@ -52,11 +52,20 @@ def run_on_cluster(function, items, settings, *, jobs=None, scheduler=None):
         try:
             futures = {client.submit(function, i, pure=False): i for i in items}
             for future in as_completed(futures, loop=client.loop):
-                error = future.exception()
-                yield futures.pop(future), future.result() if error is None else error
+                yield futures.pop(future), _outcome(future)
                 del future  # the scheduler may forget it
         finally:
-            client.unregister_worker_plugin(plugin.name)
+            if client.status == "running":
+                client.unregister_worker_plugin(plugin.name)
+
+
+def _outcome(future):
+    """Return a result, or the exception in its place."""
+    if future.status == "error":
+        return future.exception()
+    if future.status == "finished":
+        return future.result()
+    return OSError("The connection to the Dask scheduler was lost; run the same again.")
 
 
 @contextmanager

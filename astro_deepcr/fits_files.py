@@ -184,7 +184,7 @@ def find_frames(filename, ext=None):
         The file.
     ext : int, str or list of these, optional
         Numbers, names, or names and versions ('SCI,2') of HDUs; a name may be a
-        pattern such as 'N*', and stands for all images of that name. By default all
+        pattern such as ``'N*'``, and stands for all images of that name. By default all
         called SCI; or else the primary HDU; or else all two-dimensional images but
         those called ERR, DQ, MASK and the like.
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -382,6 +383,13 @@ class TestCluster:
         clean_files(night, output_dir=tmp_path / "b")
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
         assert not list((tmp_path / "a").glob(".part*"))
+
+    def test_scheduler_is_lost(self):
+        pytest.importorskip("distributed")
+        from astro_deepcr.cluster import _outcome
+
+        error = _outcome(SimpleNamespace(status="cancelled"))
+        assert "connection to the Dask scheduler was lost" in str(error)
 
     def test_one_gpu_for_each_worker(self, monkeypatch):
         pytest.importorskip("distributed")
