@@ -68,7 +68,7 @@ def run_job(job):
     Parameters
     ----------
     job : Job
-        What to do. If the file has its output already, only the picture is drawn.
+        What to do.
 
     Returns
     -------
