@@ -6,9 +6,9 @@ Each block is cleaned like a frame of its own, with as much of its neighbours ar
 as the network looks, and with the statistics of the whole frame.
 """
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 
 import dask
 import dask.array as da
@@ -37,9 +37,6 @@ __all__ = ["clean_lazily", "probability_lazily"]
 # Side of a block. Frames come with blocks of their own, which are kept if they fit.
 _BLOCK = 2048
 _LARGEST_BLOCK = 4096
-# A computer with many cores does not work on as many blocks at once: each takes memory,
-# and the network takes all cores for one.
-_TURN = threading.Lock()
 _LOCAL_FILLS = (None, "median", "mean", "idw")
 
 
@@ -291,8 +288,8 @@ def _probability_of_block(data, mask, background=None, *, weights, kind, how):
     if not (np.isfinite(data) & ~mask).any():
         return np.zeros(data.shape, np.float32)
     ccd = NDData(data, mask=mask, **kind)
-    with _TURN:
-        return cosmicray_probability(ccd, weights, background=background, **how)
+    work = partial(cosmicray_probability, ccd, weights, background=background, **how)
+    return _worker().submit(work).result()
 
 
 def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
@@ -305,8 +302,16 @@ def _fill_of_block(data, mask, crmask, background=None, *, method, kind, how):
     if not crmask.any():
         return data.astype(np.result_type(data.dtype, np.float32).newbyteorder("="))
     ccd = NDData(data, mask=mask, **kind)
-    with _TURN:
-        filled = inpaint_cosmicrays(
-            ccd, crmask, method, background=background, add_keyword=False, **how
-        )
-    return filled.data
+    work = partial(inpaint_cosmicrays, ccd, crmask, method, background=background)
+    return _worker().submit(work, add_keyword=False, **how).result().data
+
+
+@lru_cache
+def _worker():
+    """
+    Return the one thread of this process in which networks are run for blocks.
+
+    Each run takes all cores already. In many threads each would need memory of its own,
+    also afterwards, since the C library keeps for a thread what it had once.
+    """
+    return ThreadPoolExecutor(1, "astro_deepcr")
