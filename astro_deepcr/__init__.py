@@ -17,7 +17,10 @@ except ImportError:  # a source tree that was never built
 
 # name -> the module that defines it
 _PUBLIC = {
+    "clean_collection": "batch",
+    "clean_files": "batch",
     "cosmicray_deepcr": "core",
+    "cosmicray_events": "events",
     "cosmicray_probability": "core",
     "inpaint_cosmicrays": "core",
 }

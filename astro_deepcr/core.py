@@ -16,7 +16,7 @@ from . import __version__, conf
 from .fill import FILL_METHODS, fill_pixels
 from .flags import parse_flag_bit
 from .header import log_to_meta
-from .images import parse_image, parse_mask, rebuild
+from .images import is_dask, parse_image, parse_mask, rebuild
 from .masks import check_fraction, find_cosmic_rays
 from .noise import measure_normalization
 from .units import conversion_factor, parse_readnoise
@@ -58,7 +58,9 @@ def cosmicray_deepcr(
     ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
 `~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
         The frame, two-dimensional. It is not changed. Masked pixels and those
-        that are not finite are never flagged and come back as they are.
+        that are not finite are never flagged and come back as they are. A
+        `dask.array.Array`, or a `~astropy.nddata.CCDData` that holds one, is cleaned
+        block by block when the result is computed.
     weights : str, path-like, `~astro_deepcr.weights.Weights` or None, optional
         Which network: a name of the zoo (`~astro_deepcr.weights.list_weights`),
         a local weights file, 'auto' to choose by the header's INSTRUME and
@@ -156,16 +158,36 @@ def cosmicray_deepcr(
     >>> bool(cleaned.data.max() < 200)
     True
     """
+    if is_dask(ccd):
+        from .dask_arrays import clean_lazily
+
+        return clean_lazily(
+            ccd,
+            weights,
+            threshold=threshold,
+            fpr=fpr,
+            neighbor_threshold=neighbor_threshold,
+            grow=grow,
+            protect=protect,
+            inpaint=inpaint,
+            background=background,
+            update_mask=update_mask,
+            flag_bit=flag_bit,
+            add_keyword=add_keyword,
+            gain=gain,
+            exposure_time=exposure_time,
+            device=device,
+        )
     pixels = parse_image(ccd, background)
     entry = get_weights(weights, meta=pixels.meta)
-    inpaint = _parse_inpaint(inpaint, pixels.meta)
+    inpaint = parse_inpaint(inpaint, pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
     floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
-    threshold = _choose_threshold(entry, threshold, fpr)
+    threshold = choose_threshold(entry, threshold, fpr)
     if neighbor_threshold is not None:
-        _check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
-    _check_number("grow", grow, 0, 100)
-    _check_number("max_fraction", max_fraction, 0, 1)
+        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
+    check_number("grow", grow, 0, 100)
+    check_number("max_fraction", max_fraction, 0, 1)
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit = _parse_flag(flag_bit, ccd)
@@ -216,7 +238,8 @@ def cosmicray_probability(
     ----------
     ccd : `~astropy.nddata.CCDData`, `~astropy.nddata.NDData`, \
 `~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
-        The frame, two-dimensional. It is not changed.
+        The frame, two-dimensional. It is not changed. May be or hold a
+        `dask.array.Array`, as in `cosmicray_deepcr`.
     weights, gain, exposure_time, background, device
         As in `cosmicray_deepcr`.
 
@@ -246,6 +269,11 @@ def cosmicray_probability(
     >>> bool(probability[10, 12] > 0.9), bool(probability[25, 25] < 0.1)
     (True, True)
     """
+    if is_dask(ccd):
+        from .dask_arrays import probability_lazily
+
+        how = {"gain": gain, "exposure_time": exposure_time, "device": device}
+        return probability_lazily(ccd, weights, background=background, **how)
     pixels = parse_image(ccd, background)
     entry = get_weights(weights, meta=pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
@@ -307,7 +335,7 @@ def inpaint_cosmicrays(
     """
     pixels = parse_image(ccd, background)
     mask = parse_mask(mask, pixels.mask.shape, "mask")
-    method = _parse_inpaint(method, pixels.meta)
+    method = parse_inpaint(method, pixels.meta)
     if method is None:
         msg = "method=None would replace nothing; choose 'median', 'network', ..."
         raise ValueError(msg)
@@ -330,18 +358,18 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
-def _choose_threshold(entry, threshold, fpr):
+def choose_threshold(entry, threshold, fpr):
     if threshold is not None and fpr is not None:
         msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
         raise ValueError(msg)
     if fpr is not None:
-        return entry.threshold_for(_check_number("fpr", fpr, 0, 1))
+        return entry.threshold_for(check_number("fpr", fpr, 0, 1))
     if threshold is None:
         return entry.threshold
-    return _check_number("threshold", threshold, 0, 1)
+    return check_number("threshold", threshold, 0, 1)
 
 
-def _check_number(name, value, low, high):
+def check_number(name, value, low, high):
     """Return a number as float if it lies within limits."""
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         msg = f"{name}={value!r} must be one number."
@@ -367,7 +395,7 @@ def _parse_flag(flag_bit, ccd):
     return parse_flag_bit(flag_bit)
 
 
-def _parse_inpaint(inpaint, meta):
+def parse_inpaint(inpaint, meta):
     """Return `None`, the name of a classical method, or inpainting weights."""
     if inpaint is None or (isinstance(inpaint, str) and inpaint in FILL_METHODS):
         return inpaint

@@ -4,6 +4,7 @@
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
+    "BatchError",
     "CosmicRayWarning",
     "DeviceError",
     "OutOfMemoryWarning",
@@ -20,6 +21,10 @@ class WeightsError(RuntimeError):
 
 class TrainingError(RuntimeError):
     """A training cannot go on; what was reached is in its last checkpoint."""
+
+
+class BatchError(RuntimeError):
+    """Some files of a batch could not be cleaned; the others are done."""
 
 
 class DeviceError(RuntimeError):

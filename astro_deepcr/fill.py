@@ -7,10 +7,12 @@ import numpy as np
 
 from .noise import sky_and_noise
 
-__all__ = ["FILL_METHODS", "fill_pixels"]
+__all__ = ["FILL_METHODS", "FILL_REACH", "fill_pixels"]
 
 # Half widths of the square windows that are tried until enough good pixels are found.
 _RADII = (2, 4, 8, 16)
+#: How far, in pixels, the neighbours are that a pixel is filled from.
+FILL_REACH = _RADII[-1]
 # A median of fewer neighbours than this says little.
 _MIN_GOOD = 4
 # Numbers that a batch of windows may hold: 32 MB of float32.

@@ -1,9 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Frames from FITS files, and cleaned frames back into them."""
+"""Frames from FITS files."""
 
 import contextlib
-import tempfile
+import threading
 import warnings
+import zlib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,20 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyUserWarning
 
-from .header import PROVENANCE
+__all__ = ["find_fits", "find_frames", "read_frame", "read_frames"]
 
-__all__ = ["find_frames", "read_frame", "write_cleaned"]
+_ENDINGS = tuple(
+    f"{kind}{packing}"
+    for kind in (".fits", ".fit", ".fts")
+    for packing in ("", ".fz", ".gz")
+)
+# Planes that tell of an image and are none themselves.
+_COMPANIONS = {"ERR", "DQ", "WHT", "CTX", "VAR", "IVAR", "SAMP", "TIME"}
+_COMPANIONS |= {"MASK", "CRMASK", "UNCERT", "FLAGS", "BPM", "BACKGROUND"}
+# What astropy raises for damaged files.
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, zlib.error)
+# The filter of warnings belongs to the process: one file is opened at a time.
+_OPENING = threading.Lock()
 
 # What observatories write in BUNIT and astropy does not understand as it stands.
 _UNIT_NAMES = {
@@ -33,7 +46,44 @@ _UNIT_NAMES = {
 }
 
 
-def read_frame(filename, hdu=None, unit=None):
+def find_fits(folder):
+    """
+    List the FITS files of a folder, sorted.
+
+    Parameters
+    ----------
+    folder : path-like
+        Folder, or one file, whatever its name.
+
+    Returns
+    -------
+    list of `~pathlib.Path`
+        Those with an ending of FITS files, compressed ones included.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no FITS file in it.
+
+    Examples
+    --------
+    >>> from astro_deepcr.fits_files import find_fits
+    >>> find_fits("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no FITS file (*.fits, *.fits.fz, *.fits.gz) in no-such-folder
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        return [folder]
+    paths = [p for p in folder.glob("[!.]*") if p.name.lower().endswith(_ENDINGS)]
+    if not paths:
+        msg = f"no FITS file (*.fits, *.fits.fz, *.fits.gz) in {folder}"
+        raise FileNotFoundError(msg)
+    return sorted(paths)
+
+
+def read_frame(filename, hdu=None, unit=None, *, bad_bits=0):
     """
     Read one frame of a FITS file.
 
@@ -46,6 +96,9 @@ def read_frame(filename, hdu=None, unit=None):
         called SCI, or else the first with a two-dimensional image.
     unit : str or `~astropy.units.Unit`, optional
         Unit of the values; by default that of the keyword BUNIT.
+    bad_bits : int, optional
+        Bits of the image's DQ plane that say that a pixel is bad: their sum, such
+        as 4 + 16. These pixels are masked.
 
     Returns
     -------
@@ -74,15 +127,54 @@ def read_frame(filename, hdu=None, unit=None):
     >>> ccd.shape, str(ccd.unit), index
     ((4, 5), 'adu', 0)
     """
-    with _open(filename) as hdus:
+    with open_fits(filename) as hdus:
         index = _choose_hdu(hdus, hdu, filename)
-        header = merged_header(hdus, index)
-        data = _read_data(hdus[index], filename)
+        return _frame(hdus, index, unit, bad_bits, filename), index
+
+
+def read_frames(filename, ext=None, unit=None, *, bad_bits=0):
+    """
+    Read the frames of a FITS file that are to be cleaned, one after the other.
+
+    Parameters
+    ----------
+    filename : path-like
+        The file.
+    ext : int, str or list of these, optional
+        As in `find_frames`.
+    unit, bad_bits
+        As in `read_frame`.
+
+    Yields
+    ------
+    index : int
+        Number of the HDU.
+    ccd : `~astropy.nddata.CCDData`
+        As from `read_frame`.
+
+    Raises
+    ------
+    OSError, ValueError
+        As in `read_frame`.
+    """
+    with open_fits(filename) as hdus:
+        for index in _frames_of(hdus, ext, filename):
+            yield index, _frame(hdus, index, unit, bad_bits, filename)
+            del hdus[index].data
+
+
+def _frame(hdus, index, unit, bad_bits, filename):
+    """Return the frame of one HDU."""
+    header = merged_header(hdus, index)
+    data, mask = _read_data(hdus[index], filename), None
+    if bad_bits:
+        plane = _read_data(hdus[dq_index(hdus, index, filename)], filename)
+        mask = (plane.astype(np.int64) & bad_bits) != 0
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
-    return CCDData(data, unit=unit, meta=header), index
+    return CCDData(data, unit=unit, mask=mask, meta=header)
 
 
-def find_frames(filename, hdu=None):
+def find_frames(filename, ext=None):
     """
     Find the HDUs of a FITS file that are to be cleaned.
 
@@ -90,9 +182,11 @@ def find_frames(filename, hdu=None):
     ----------
     filename : path-like
         The file.
-    hdu : int or str, optional
-        Number, name, or name and version ('SCI,2') of one HDU. By default all
-        called SCI, or else the first with a two-dimensional image.
+    ext : int, str or list of these, optional
+        Numbers, names, or names and versions ('SCI,2') of HDUs; a name may be a
+        pattern such as ``'N*'``, and stands for all images of that name. By default all
+        called SCI; or else the primary HDU; or else all two-dimensional images but
+        those called ERR, DQ, MASK and the like.
 
     Returns
     -------
@@ -104,99 +198,41 @@ def find_frames(filename, hdu=None):
     OSError, ValueError
         As in `read_frame`.
     """
-    with _open(filename) as hdus:
-        first = _choose_hdu(hdus, hdu, filename)
-        if hdu is not None or hdu_name(hdus[first]) != "SCI":
-            return [first]
-        return [i for i, h in enumerate(hdus) if _is_image(h) and hdu_name(h) == "SCI"]
+    with open_fits(filename) as hdus:
+        return _frames_of(hdus, ext, filename)
 
 
-def write_cleaned(source, target, results, *, overwrite=False):
-    """
-    Write cleaned frames into a copy of the file that they came from.
-
-    The copy keeps all other HDUs as they are. The masks are appended as HDUs called
-    CRMASK, with the version (EXTVER) of their image. An image that was compressed
-    is written without compression, since that may change its values. Nothing is left
-    under the final name unless all was written.
-
-    Parameters
-    ----------
-    source, target : path-like
-        The file that was read, and the one to write.
-    results : dict
-        Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
-        cosmic rays as an array of bool.
-    overwrite : bool, optional
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    OSError
-        If the target exists, is the source, or cannot be written.
-    """
-    target = Path(target)
-    check_target(source, target, overwrite=overwrite)
-    raw = {"do_not_scale_image_data": True, "disable_image_compression": True}
-    with (
-        _open(source) as hdus,
-        _open(source, **raw) as copy,
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".deepcr-") as directory,
-    ):
-        for index, (cleaned, crmask) in results.items():
-            copy[index] = _cleaned_hdu(hdus, index, cleaned)
-            version = hdus[index].ver
-            mask = fits.ImageHDU(crmask.astype(np.uint8), name="CRMASK", ver=version)
-            mask.add_checksum()
-            copy.append(mask)
-        temporary = Path(directory) / target.name
-        copy.writeto(temporary)
-        temporary.replace(target)
+def _frames_of(hdus, ext, filename):
+    if ext is None:
+        return _default_frames(hdus, filename)
+    wanted = ext if isinstance(ext, (list, tuple)) else [ext]
+    return sorted({i for one in wanted for i in _find_hdus(hdus, one, filename)})
 
 
-def _cleaned_hdu(hdus, index, cleaned):
-    """Return the HDU of a cleaned image, with its own old header and provenance."""
-    header = hdus[index].header.copy()
-    for key in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"):
-        header.remove(key, ignore_missing=True)
-    for key in PROVENANCE:
-        header[key] = (cleaned.meta[key], PROVENANCE[key])
-    old_lines = len(merged_header(hdus, index).get("HISTORY", []))
-    for line in list(cleaned.meta["HISTORY"])[old_lines:]:
-        header.add_history(line)
-    kind = fits.ImageHDU if index else fits.PrimaryHDU
-    hdu = kind(cleaned.data, header)
-    hdu.add_checksum()
-    return hdu
-
-
-def check_target(source, target, *, overwrite=False):
-    """Raise OSError unless a target may be written."""
-    source, target = Path(source), Path(target)
-    if target.resolve() == source.resolve():
-        msg = f"{target} is the input itself, which is never changed; choose another."
-        raise OSError(msg)
-    if target.exists() and not overwrite:
-        msg = f"{target} exists already; pass overwrite=True (--overwrite)."
-        raise FileExistsError(msg)
-    if not target.parent.is_dir():
-        msg = f"The directory {target.parent} for the output does not exist."
-        raise FileNotFoundError(msg)
+def _default_frames(hdus, filename):
+    first = _choose_hdu(hdus, None, filename)  # tells if there is none
+    images = [i for i, h in enumerate(hdus) if _is_image(h)]
+    science = [i for i in images if hdu_name(hdus[i]) == "SCI"]
+    if science or first == 0:
+        return science or [0]
+    others = [i for i in images if hdu_name(hdus[i]) not in _COMPANIONS]
+    return others or [first]
 
 
 @contextlib.contextmanager
-def _open(filename, **options):
+def open_fits(filename, **options):
     """Open a FITS file; whatever is wrong with it is one OSError."""
     if not Path(filename).is_file():
         msg = f"There is no file {filename}."
         raise FileNotFoundError(msg)
     # astropy leaves a damaged file open, unless it is ours to close.
-    with Path(filename).open("rb") as file, warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*truncated.*")
+    with Path(filename).open("rb") as file:
         try:
-            hdus = fits.open(file, memmap=False, **options)
-            len(hdus)  # reads all headers
-        except (OSError, ValueError, TypeError, KeyError, AstropyUserWarning) as err:
+            with _OPENING, warnings.catch_warnings():
+                warnings.filterwarnings("error", message=".*truncated.*")
+                hdus = fits.open(file, memmap=False, **options)
+                len(hdus)  # reads all headers
+        except (*_DAMAGE, KeyError, AstropyUserWarning) as err:
             msg = f"{filename} cannot be read as FITS: {str(err).strip()}"
             raise OSError(msg) from err
         yield hdus
@@ -205,9 +241,24 @@ def _open(filename, **options):
 def _read_data(hdu, filename):
     try:
         return hdu.data
-    except (TypeError, ValueError, OSError) as err:
+    except _DAMAGE as err:
         msg = f"{filename} cannot be read as FITS: {err} Is it truncated?"
         raise OSError(msg) from err
+
+
+def dq_index(hdus, index, filename):
+    """Return the number of the DQ plane of an image."""
+    image = hdus[index]
+    for i, hdu in enumerate(hdus):
+        fits_image = _is_image(hdu) and hdu.shape == image.shape
+        if hdu_name(hdu) == "DQ" and hdu.ver == image.ver and fits_image:
+            return i
+    msg = (
+        f"{filename} has no DQ plane for the image {index} (EXTVER "
+        f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
+        f"{_describe(hdus)}."
+    )
+    raise ValueError(msg)
 
 
 def merged_header(hdus, index):
@@ -227,32 +278,45 @@ def _is_image(hdu):
     return hdu.is_image and hdu.header.get("NAXIS") == 2
 
 
-def _choose_hdu(hdus, hdu, filename):
-    names = [hdu_name(h) for h in hdus]
-    found = ", ".join(
-        f"{i} {name or '(no name)'} {'x'.join(map(str, h.shape)) if h.is_image else ''}"
-        for i, (name, h) in enumerate(zip(names, hdus, strict=True))
+def _describe(hdus):
+    return ", ".join(
+        f"{i} {hdu_name(h) or '(no name)'} "
+        f"{'x'.join(map(str, h.shape)) if h.is_image else ''}"
+        for i, h in enumerate(hdus)
     )
-    wanted = hdu
-    if hdu is None:
-        images = [i for i, h in enumerate(hdus) if _is_image(h)]
-        if not images:
-            msg = f"{filename} has no two-dimensional image; its HDUs are: {found}."
-            raise ValueError(msg)
-        return next((i for i in images if names[i] == "SCI"), images[0])
-    if isinstance(hdu, str) and not hdu.isdigit():
-        name, _, version = hdu.upper().partition(",")
-        matches = (
+
+
+def _choose_hdu(hdus, hdu, filename):
+    """Return the number of one HDU with an image."""
+    if hdu is not None:
+        return _find_hdus(hdus, hdu, filename)[0]
+    images = [i for i, h in enumerate(hdus) if _is_image(h)]
+    if not images:
+        msg = (
+            f"{filename} has no two-dimensional image; its HDUs are: {_describe(hdus)}."
+        )
+        raise ValueError(msg)
+    return next((i for i in images if hdu_name(hdus[i]) == "SCI"), images[0])
+
+
+def _find_hdus(hdus, wanted, filename):
+    """Return the numbers of all images of a number, a name, or a name and version."""
+    if str(wanted).isdigit():
+        found = [int(wanted)] if int(wanted) < len(hdus) else []
+    else:
+        name, _, version = (part.strip() for part in str(wanted).upper().partition(","))
+        found = [
             i
             for i, h in enumerate(hdus)
-            if names[i] == name.strip() and version.strip() in ("", str(h.ver))
+            if fnmatchcase(hdu_name(h), name) and version in ("", str(h.ver))
+        ]
+    found = [i for i in found if _is_image(hdus[i])]
+    if not found:
+        msg = (
+            f"{filename} has no image HDU {wanted!r}; its HDUs are: {_describe(hdus)}."
         )
-        hdu = next(matches, -1)
-    hdu = int(hdu)
-    if not (0 <= hdu < len(hdus) and _is_image(hdus[hdu])):
-        msg = f"{filename} has no image HDU {wanted!r}; its HDUs are: {found}."
         raise ValueError(msg)
-    return hdu
+    return found
 
 
 def parse_unit(unit, filename):

@@ -14,7 +14,7 @@ from astropy.nddata import (
 )
 from astropy.utils.masked import Masked
 
-__all__ = ["PixelData", "parse_image", "parse_mask", "rebuild"]
+__all__ = ["PixelData", "check_data", "is_dask", "parse_image", "parse_mask", "rebuild"]
 
 # What float32, the type that the networks compute in, can hold with room to square.
 _LARGEST_VALUE = 1e18
@@ -87,7 +87,7 @@ def parse_image(image, background=None):
     (dtype('float32'), (4, 5), 'adu')
     """
     data, mask, unit, meta = _unpack(image)
-    _check_data(data)
+    check_data(data)
     with np.errstate(over="ignore"):
         values = np.array(data, dtype=np.float32, order="C")
     bad = ~np.isfinite(np.asarray(data))
@@ -212,7 +212,14 @@ def _unpack(image):
     raise TypeError(msg)
 
 
-def _check_data(data):
+def is_dask(image):
+    """Say whether an image, or the data of it, is a Dask array."""
+    data = image.data if isinstance(image, NDData) else image
+    return hasattr(data, "__dask_graph__")
+
+
+def check_data(data):
+    """Raise TypeError or ValueError unless data are numbers in two dimensions."""
     if data.dtype.kind not in "iuf":
         msg = (
             f"The image holds {data.dtype} values; integers or real floating-point "

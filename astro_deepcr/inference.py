@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Run a network over a frame. Imports torch."""
 
+import threading
 import warnings
 from functools import lru_cache
 
@@ -21,6 +22,9 @@ _TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
+# Threads that clean different frames take turns at the network: it is loaded once, and
+# memory and torch's number of threads are for one frame.
+_TURN = threading.Lock()
 
 
 def predict(image, weights, *, where=None, device=None):
@@ -66,10 +70,11 @@ def predict(image, weights, *, where=None, device=None):
     _check_finite(image, "input", weights)
     device = resolve_device(device)
     dtype = resolve_precision(device)
-    output = _predict_in_memory(image, weights, where, device, dtype)
-    if dtype is not torch.float32 and not np.isfinite(output).all():
-        # The values of this frame overflow the short type.
-        output = _predict_in_memory(image, weights, where, device, torch.float32)
+    with _TURN:
+        output = _predict_in_memory(image, weights, where, device, dtype)
+        if dtype is not torch.float32 and not np.isfinite(output).all():
+            # The values of this frame overflow the short type.
+            output = _predict_in_memory(image, weights, where, device, torch.float32)
     _check_finite(output, "output", weights)
     return output
 

@@ -8,9 +8,10 @@ from scipy import ndimage
 
 from .exceptions import TooManyCosmicRaysWarning
 
-__all__ = ["check_fraction", "find_cosmic_rays", "grow_mask"]
+__all__ = ["TOUCHING", "check_fraction", "find_cosmic_rays", "grow_mask"]
 
-_TOUCHING = np.ones((3, 3), bool)
+#: Pixels that touch, corners included, are one cosmic ray.
+TOUCHING = np.ones((3, 3), bool)
 
 
 def find_cosmic_rays(
@@ -65,7 +66,7 @@ def find_cosmic_rays(
     crmask = (probability > threshold) & allowed
     if neighbor_threshold is not None:
         candidates = (probability > neighbor_threshold) & allowed
-        crmask = ndimage.binary_propagation(crmask, _TOUCHING, mask=candidates)
+        crmask = ndimage.binary_propagation(crmask, TOUCHING, mask=candidates)
     if grow:
         crmask = grow_mask(crmask, grow) & allowed
     return crmask

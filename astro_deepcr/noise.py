@@ -1,16 +1,26 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Robust sky level and noise of a frame: what a network's input is scaled with."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .exceptions import WeightsError
 
-__all__ = ["NORMALIZATIONS", "Normalization", "measure_normalization", "sky_and_noise"]
+__all__ = [
+    "NORMALIZATIONS",
+    "Normalization",
+    "measure_normalization",
+    "measure_sample",
+    "row_step",
+    "sky_and_noise",
+]
 
 #: Standard deviation of a Gaussian over its median absolute deviation.
 MAD_TO_STD = 1.4826
+# More pixels than these (4096 x 4096) tell nothing new of a whole frame.
+_LARGEST_SAMPLE = 2**24
 
 
 def sky_and_noise(values, mask=None):
@@ -110,6 +120,23 @@ NORMALIZATIONS = {
 }
 
 
+def row_step(shape):
+    """
+    Tell which rows of a frame are measured: all, or in large frames every n-th.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the frame.
+
+    Returns
+    -------
+    step : int
+        1 up to 4096 x 4096 pixels.
+    """
+    return -(-math.prod(shape) // _LARGEST_SAMPLE)
+
+
 def measure_normalization(values, mask, weights):
     """
     Measure, once per frame, the normalisation that some weights ask for.
@@ -121,12 +148,33 @@ def measure_normalization(values, mask, weights):
     mask : `~numpy.ndarray` of bool
         True for pixels to be left out.
     weights : `~astro_deepcr.weights.Weights`
-        Their ``normalization`` and ``scale`` are used.
+        Their ``normalization`` and ``scale`` are used. A `Normalization` in place of
+        a name is that of the frame which these values are a part of.
 
     Returns
     -------
     normalization : `Normalization`
         For the whole frame, never for a tile of it.
+    """
+    if isinstance(weights.normalization, Normalization):
+        return weights.normalization
+    step = row_step(values.shape)
+    return measure_sample(values[::step], mask[::step], weights)
+
+
+def measure_sample(values, mask, weights):
+    """
+    Measure the normalisation from rows of a frame.
+
+    Parameters
+    ----------
+    values, mask, weights
+        As in `measure_normalization`, but those rows only that `row_step` tells.
+
+    Returns
+    -------
+    normalization : `Normalization`
+        For the whole frame.
     """
     if weights.normalization not in NORMALIZATIONS:
         msg = (

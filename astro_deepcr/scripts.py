@@ -2,17 +2,17 @@
 """The command ``deepcr``. Loads what a sub-command needs only when it runs."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
-from . import __version__, conf
-from .exceptions import DeviceError, TrainingError, WeightsError
+from . import __version__
+from .exceptions import BatchError, DeviceError, TrainingError, WeightsError
 
 __all__ = ["main"]
 
 # What is told in one line; anything else is a mistake of ours.
-_ERRORS = (DeviceError, OSError, TrainingError, TypeError, ValueError, WeightsError)
+_ERRORS = (BatchError, DeviceError, TrainingError, WeightsError)
+_ERRORS += (OSError, TypeError, ValueError)
 
 
 def main(arguments=None):
@@ -27,7 +27,8 @@ def main(arguments=None):
     Returns
     -------
     status : int
-        0 if all went well, 1 after an error, which is printed.
+        0 if all went well, 1 after an error, which is printed, and 130 after an
+        interruption by the keyboard.
 
     Examples
     --------
@@ -44,6 +45,9 @@ def main(arguments=None):
     except _ERRORS as err:
         print(f"deepcr: error: {err}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("deepcr: interrupted", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -64,22 +68,11 @@ def _parser():
 
 
 def _add_clean(commands):
-    clean = commands.add_parser("clean", help="clean the frames of a FITS file")
-    clean.set_defaults(run=_clean)
-    clean.add_argument("file", help="FITS file; it is not changed")
-    clean.add_argument("-o", "--output", help="file to write (FILE_cleaned.fits)")
-    clean.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
-    clean.add_argument(
-        "--hdu", help="number, NAME or NAME,VERSION (all SCI, or the first)"
-    )
-    clean.add_argument("--unit", help="unit of the values (that of BUNIT)")
-    clean.add_argument("--weights", help="name, file, or 'auto' (by the header)")
-    clean.add_argument("--threshold", type=float, help="of the probability")
-    clean.add_argument("--fpr", type=float, help="false-positive rate instead")
-    clean.add_argument("--grow", type=float, default=0, help="radius in pixels (0)")
-    clean.add_argument("--inpaint", default="median", help="how to fill, or 'none'")
-    clean.add_argument("--gain", help="electrons per adu, or a header keyword")
-    clean.add_argument("--device", help="'cpu', 'cuda', 'cuda:1', 'mps' (auto)")
+    from . import command_clean
+
+    clean = commands.add_parser("clean", help="clean the frames of FITS files")
+    command_clean.add_arguments(clean)
+    clean.set_defaults(run=command_clean.run)
 
 
 def _add_weights(commands):
@@ -122,51 +115,6 @@ def _add_demo(commands):
     demo.set_defaults(run=_demo)
     demo.add_argument("--output-dir", default="deepcr_demo", help="(deepcr_demo)")
     demo.add_argument("--seed", type=int, default=1, help="of the simulation (1)")
-
-
-def _clean(options):
-    from .fits_files import check_target, find_frames, write_cleaned
-
-    source = Path(options.file)
-    stem = re.split(r"\.fi?ts", source.name, maxsplit=1, flags=re.IGNORECASE)[0]
-    target = Path(options.output or source.with_name(f"{stem}_cleaned.fits"))
-    check_target(source, target, overwrite=options.overwrite)
-    results = {i: _clean_hdu(i, options) for i in find_frames(source, options.hdu)}
-    write_cleaned(source, target, results, overwrite=options.overwrite)
-    for index, (cleaned, _) in results.items():
-        meta = cleaned.meta
-        print(
-            f"{target}[{index}]: {meta['CRNPIX']} pixels ({100 * meta['CRFRAC']:.2f} %)"
-            f" flagged by {meta['CRMODEL']} at {meta['CRTHRESH']:g}, "
-            f"fill: {meta['CRFILL']}"
-        )
-
-
-def _clean_hdu(index, options):
-    """Return a cleaned frame, and the cosmic rays in it."""
-    from .core import cosmicray_deepcr
-    from .fits_files import read_frame
-
-    ccd, _ = read_frame(options.file, index, options.unit)
-    with conf.set_temp("auto_logging", True):  # a file always says what was done
-        cleaned = cosmicray_deepcr(
-            ccd,
-            options.weights,
-            threshold=options.threshold,
-            fpr=options.fpr,
-            grow=options.grow,
-            inpaint=None if options.inpaint == "none" else options.inpaint,
-            gain=_number_or_keyword(options.gain),
-            device=options.device,
-        )
-    return cleaned, cleaned.mask
-
-
-def _number_or_keyword(text):
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return text
 
 
 def _list_weights(options):

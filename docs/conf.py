@@ -46,8 +46,8 @@ if carrier := importlib.util.find_spec("learned_models"):
 
 nitpicky = True
 #: Packages whose objects are looked up by importing them, see `resolve_external`.
-EXTERNAL = {"astropy", "ccdproc", "matplotlib", "numpy", "photutils", "scipy"}
-EXTERNAL |= {"skimage", "torch", *sys.stdlib_module_names}
+EXTERNAL = {"astropy", "ccdproc", "dask", "distributed", "matplotlib", "numpy"}
+EXTERNAL |= {"photutils", "scipy", "skimage", "torch", *sys.stdlib_module_names}
 
 
 def write_empty_inventory():

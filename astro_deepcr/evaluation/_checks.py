@@ -3,9 +3,9 @@
 
 import numpy as np
 
-__all__ = ["as_image", "as_mask", "as_score", "touching"]
+from ..masks import TOUCHING
 
-TOUCHING = np.ones((3, 3), bool)  # pixels that share an edge or a corner
+__all__ = ["as_image", "as_mask", "as_score", "touching"]
 
 
 def as_image(values, name, shape=None):

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ..fill import fill_pixels
-from ..fits_files import merged_header, parse_unit
+from ..fits_files import find_fits, merged_header, parse_unit
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
@@ -163,43 +163,6 @@ def labelled_frames(frames):
             saturation=meta["full_well"],
             name=f"{meta['scene']}, {meta['exposure_time']:.0f} s",
         )
-
-
-def find_fits(folder):
-    """
-    List the FITS files of a folder, sorted.
-
-    Parameters
-    ----------
-    folder : path-like
-        Folder, or one file.
-
-    Returns
-    -------
-    list of `~pathlib.Path`
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder, or no FITS file in it.
-
-    Examples
-    --------
-    >>> from astro_deepcr.evaluation import find_fits
-    >>> find_fits("no-such-folder")
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: no FITS file (*.fits, *.fits.fz, *.fits.gz) in no-such-folder
-    """
-    folder = Path(folder)
-    if folder.is_file():
-        return [folder]
-    endings = (".fits", ".fits.fz", ".fits.gz")
-    paths = [p for p in folder.glob("*") if p.name.lower().endswith(endings)]
-    if not paths:
-        msg = f"no FITS file (*.fits, *.fits.fz, *.fits.gz) in {folder}"
-        raise FileNotFoundError(msg)
-    return sorted(paths)
 
 
 def read_frame(

@@ -112,7 +112,8 @@ def get_weights(weights=None, *, task="mask", meta=None):
             f"{task!r}; choose one of {other}."
         )
         raise ValueError(msg)
-    _warn_of_mismatch(entry, meta)
+    if reason := mismatch(entry, meta):
+        warnings.warn(reason, WeightsMismatchWarning, stacklevel=3)
     return entry
 
 
@@ -311,13 +312,14 @@ def _choose(task, meta):
     return REGISTRY[_DEFAULTS[task or "mask"]]
 
 
-def _warn_of_mismatch(entry, meta):
+def mismatch(entry, meta):
+    """Return a reason not to trust some weights for the frame of a header, or None."""
     instrument, detector = _instrument(meta)
-    if instrument and entry.instruments and not _made_for(entry, meta):
-        msg = (
-            f"The weights {entry.name!r} were trained for "
-            f"{', '.join(entry.instruments)}, and this frame is of "
-            f"{'/'.join(filter(None, (instrument, detector)))}: look at the result, "
-            "or choose other weights."
-        )
-        warnings.warn(msg, WeightsMismatchWarning, stacklevel=4)
+    if not instrument or not entry.instruments or _made_for(entry, meta):
+        return None
+    return (
+        f"The weights {entry.name!r} were trained for "
+        f"{', '.join(entry.instruments)}, and this frame is of "
+        f"{'/'.join(filter(None, (instrument, detector)))}: look at the result, "
+        "or choose other weights."
+    )

@@ -1,0 +1,317 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Frames larger than the memory, as Dask arrays. Imports dask.
+
+Each block is cleaned like a frame of its own, with as much of its neighbours around it
+as the network looks, and with the statistics of the whole frame.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
+
+import dask
+import dask.array as da
+import numpy as np
+from astropy import units as u
+from astropy.nddata import NDData
+
+from . import __version__, conf
+from .core import (
+    check_number,
+    choose_threshold,
+    cosmicray_probability,
+    inpaint_cosmicrays,
+    parse_inpaint,
+)
+from .fill import FILL_REACH
+from .header import log_to_meta
+from .images import check_data, parse_image
+from .masks import find_cosmic_rays
+from .noise import measure_sample, row_step
+from .units import conversion_factor
+from .weights import Weights, get_weights
+
+__all__ = ["clean_lazily", "probability_lazily"]
+
+# Side of a block. Frames come with blocks of their own, which are kept if they fit.
+_BLOCK = 2048
+_LARGEST_BLOCK = 4096
+_LOCAL_FILLS = (None, "median", "mean", "idw")
+
+
+def probability_lazily(ccd, weights, *, background, **how):
+    """
+    Build the graph of the probability of each pixel to be hit.
+
+    Parameters
+    ----------
+    ccd : `dask.array.Array` or `~astropy.nddata.NDData` with one
+        The frame.
+    weights, background
+        As in `~astro_deepcr.cosmicray_probability`.
+    **how
+        Its ``gain``, ``exposure_time`` and ``device``.
+
+    Returns
+    -------
+    probability : `dask.array.Array` of float32, shape (rows, columns)
+        Nothing is computed yet but the statistics of the frame, where the weights
+        want them.
+    """
+    frame = _Frame(ccd, background, how)
+    entry = get_weights(weights, meta=frame.meta)
+    return frame.probability(frame.settle(entry))
+
+
+def clean_lazily(
+    ccd,
+    weights,
+    *,
+    threshold,
+    fpr,
+    neighbor_threshold,
+    grow,
+    protect,
+    inpaint,
+    background,
+    update_mask,
+    flag_bit,
+    add_keyword,
+    **how,
+):
+    """
+    Build the graph of a cleaned frame.
+
+    Parameters
+    ----------
+    ccd : `dask.array.Array` or `~astropy.nddata.NDData` with one
+        The frame.
+    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, background, \
+update_mask, flag_bit, add_keyword
+        As in `~astro_deepcr.cosmicray_deepcr`.
+    **how
+        Its ``gain``, ``exposure_time`` and ``device``.
+
+    Returns
+    -------
+    cleaned : same class as ``ccd``
+        With Dask arrays.
+    crmask : `dask.array.Array` of bool, shape (rows, columns)
+        Only if ``ccd`` is an array.
+
+    Raises
+    ------
+    ValueError
+        For what needs the whole frame at once.
+    """
+    _refuse(ccd, neighbor_threshold, flag_bit)
+    frame = _Frame(ccd, background, how)
+    entry = get_weights(weights, meta=frame.meta)
+    threshold = choose_threshold(entry, threshold, fpr)
+    check_number("grow", grow, 0, 100)
+    fill = parse_inpaint(inpaint, frame.meta)
+    if isinstance(fill, str) and fill not in _LOCAL_FILLS:
+        msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "
+        msg += "'median', 'mean', 'idw', 'network' or None."
+        raise ValueError(msg)
+    probability = frame.probability(frame.settle(entry))
+    crmask = frame.cosmic_rays(probability, threshold, grow, protect)
+    data = frame.fill(crmask, frame.settle(fill))
+    if not isinstance(ccd, NDData):
+        return data, crmask
+    fill_name = str(getattr(fill, "name", fill))
+    provenance = {
+        "CRMODEL": entry.name,
+        "CRSHA": entry.sha256[:12],
+        "CRTHRESH": threshold,
+        "CRFILL": fill_name,
+    }
+    version = __version__.partition("+")[0]
+    history = f"astro_deepcr {version}: found by {entry.name}, fill: {fill_name}"
+    if add_keyword is True and not conf.auto_logging:
+        add_keyword = False
+    meta = log_to_meta(ccd.meta, provenance, history, add_keyword)
+    cleaned = type(ccd)(data, unit=ccd.unit, meta=meta, wcs=ccd.wcs, psf=ccd.psf)
+    # The setter of CCDData.mask would compute it, and keep the whole in memory.
+    cleaned._mask = frame.mask | crmask if update_mask else ccd.mask
+    return cleaned
+
+
+def _refuse(ccd, neighbor_threshold, flag_bit):
+    """Raise ValueError for what cannot be done block by block."""
+    refused = {
+        "neighbor_threshold=": neighbor_threshold is not None,
+        "flag_bit=": flag_bit is not None,
+        "an uncertainty (take it off: ccd.uncertainty = None)": getattr(
+            ccd, "uncertainty", None
+        )
+        is not None,
+    }
+    for what, given in refused.items():
+        if given:
+            msg = f"A frame in a Dask array is cleaned block by block, without {what}."
+            raise ValueError(msg)
+
+
+class _Frame:
+    """A frame in blocks that begin at multiples of what networks pool together."""
+
+    def __init__(self, ccd, background, how):
+        is_nddata = isinstance(ccd, NDData)
+        self.data = ccd.data if is_nddata else ccd
+        check_data(self.data)
+        self.unit = ccd.unit if is_nddata else None
+        self.meta = ccd.meta if is_nddata else None
+        mask = ccd.mask if is_nddata else None
+        self.mask = self._plane(False if mask is None else mask, bool, "mask")
+        if isinstance(background, u.Quantity):
+            background = background.to_value(self.unit or u.dimensionless_unscaled)
+        self.background = self._plane(background, np.float32, "background")
+        self.how = how
+
+    def _plane(self, values, dtype, name):
+        """Return one number, or an array of the frame's shape, as a Dask array."""
+        if values is None:
+            return None
+        values = da.asarray(values)
+        if values.shape not in ((), self.data.shape):
+            msg = f"{name} has shape {values.shape}, the frame {self.data.shape}."
+            raise ValueError(msg)
+        return da.broadcast_to(values.astype(dtype), self.data.shape)
+
+    def settle(self, entry):
+        """Return weights with the statistics of the whole frame, from a sample."""
+        if not isinstance(entry, Weights):
+            return entry
+        entry = replace(entry, instruments=())  # a mismatch was told already
+        if entry.normalization == "fixed":
+            return entry
+        values = self.sample.values * np.float32(self._factor(entry))
+        normalization = measure_sample(values, self.sample.mask, entry)
+        return replace(entry, normalization=normalization)
+
+    @cached_property
+    def sample(self):
+        """Rows of the frame that tell the statistics of all, read once."""
+        step = row_step(self.data.shape)
+        planes = (self.data, self.mask, self.background)
+        planes = (None if plane is None else plane[::step] for plane in planes)
+        data, mask, background = dask.compute(*planes)
+        return parse_image(NDData(data, mask=mask), background)
+
+    def _factor(self, entry):
+        given = {key: self.how[key] for key in ("gain", "exposure_time")}
+        return conversion_factor(self.unit, entry.unit, meta=self.meta, **given)
+
+    def probability(self, entry):
+        """Return the probability of each pixel."""
+        return self._map(
+            _probability_of_block,
+            entry.halo + FILL_REACH,
+            entry.stride,
+            np.float32,
+            self.data,
+            self.mask,
+            self.background,
+            weights=entry,
+            **self._common(),
+        )
+
+    def cosmic_rays(self, probability, threshold, grow, protect):
+        """Return the mask of cosmic rays."""
+        exclude = self.mask | ~da.isfinite(self.data)
+        protect = self._plane(protect, bool, "protect")
+        return self._map(
+            _mask_of_block,
+            int(np.ceil(grow)),
+            1,
+            bool,
+            probability,
+            exclude,
+            protect,
+            threshold=threshold,
+            grow=grow,
+        )
+
+    def fill(self, crmask, method):
+        """Return the data with cosmic rays replaced."""
+        dtype = np.result_type(self.data.dtype, np.float32).newbyteorder("=")
+        if method is None:
+            return self.data.astype(dtype)
+        is_network = isinstance(method, Weights)
+        return self._map(
+            _fill_of_block,
+            FILL_REACH + (method.halo if is_network else 0),
+            method.stride if is_network else 1,
+            dtype,
+            self.data,
+            self.mask,
+            crmask,
+            self.background,
+            method=method,
+            **self._common(),
+        )
+
+    def _common(self):
+        return {"kind": {"unit": self.unit, "meta": self.meta}, "how": self.how}
+
+    def _map(self, function, depth, stride, dtype, *arrays, **options):
+        """Run a function on blocks, of those arrays that there are, that overlap."""
+        arrays = [array for array in arrays if array is not None]
+        depth = -(-depth // stride) * stride
+        chunks = tuple(_chunks(sizes, depth, stride) for sizes in arrays[0].chunks)
+        return da.map_overlap(
+            function,
+            *(array.rechunk(chunks) for array in arrays),
+            depth=depth,
+            boundary="none",
+            allow_rechunk=False,
+            dtype=dtype,
+            meta=np.empty((0, 0), dtype),
+            **options,
+        )
+
+
+def _chunks(sizes, depth, stride):
+    """Return sizes of blocks along one axis: the old ones, if they fit."""
+    aligned = all(size % stride == 0 for size in sizes[:-1])
+    if aligned and depth <= min(sizes) and max(sizes) <= _LARGEST_BLOCK:
+        return tuple(sizes)
+    length, side = sum(sizes), max(_BLOCK, depth)
+    side = -(-side // stride) * stride
+    number = max(length // side, 1)
+    return (side,) * (number - 1) + (length - side * (number - 1),)
+
+
+def _probability_of_block(data, mask, background=None, *, weights, kind, how):
+    if not (np.isfinite(data) & ~mask).any():
+        return np.zeros(data.shape, np.float32)
+    ccd = NDData(data, mask=mask, **kind)
+    work = partial(cosmicray_probability, ccd, weights, background=background, **how)
+    return _worker().submit(work).result()
+
+
+def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
+    return find_cosmic_rays(
+        probability, threshold, grow=grow, exclude=exclude, protect=protect
+    )
+
+
+def _fill_of_block(data, mask, crmask, background=None, *, method, kind, how):
+    if not crmask.any():
+        return data.astype(np.result_type(data.dtype, np.float32).newbyteorder("="))
+    ccd = NDData(data, mask=mask, **kind)
+    work = partial(inpaint_cosmicrays, ccd, crmask, method, background=background)
+    return _worker().submit(work, add_keyword=False, **how).result().data
+
+
+@lru_cache
+def _worker():
+    """
+    Return the one thread of this process in which networks are run for blocks.
+
+    Each run takes all cores already. In many threads each would need memory of its own,
+    also afterwards, since the C library keeps for a thread what it had once.
+    """
+    return ThreadPoolExecutor(1, "astro_deepcr")

@@ -1,0 +1,171 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Cleaned frames into copies of the FITS files that they came from."""
+
+import os
+import uuid
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from .fits_files import dq_index, hdu_name, merged_header, open_fits
+from .header import PROVENANCE
+
+__all__ = ["check_target", "remove_parts", "write_part"]
+
+# In place of the time, so that the same input gives the same file, bit by bit.
+_WHEN = "as written by astro_deepcr"
+
+
+def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
+    """
+    Write cleaned frames into a copy of their file, under a temporary name.
+
+    The copy keeps all other HDUs as they are. An image that was compressed is written
+    without compression, since that may change its values. What was written is read
+    again, and its checksums are verified.
+
+    Parameters
+    ----------
+    source, target : path-like
+        The file that was read, and the name that the copy is to get.
+    results : dict
+        Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
+        cosmic rays as an array of bool.
+    mask_hdu : str or None, optional
+        Name of the HDUs that are appended with the cosmic rays (1, or 0 elsewhere);
+        they have the version (EXTVER) of their image. `None` appends none.
+    dq_bit : int or None, optional
+        Bit that cosmic rays get in the DQ plane of each image.
+
+    Returns
+    -------
+    part : `~pathlib.Path`
+        The complete file, beside the target, to be renamed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. Nothing is left of it then.
+    ValueError
+        If the file has HDUs called ``mask_hdu`` already, or no fitting DQ plane.
+    """
+    raw = {"do_not_scale_image_data": True, "disable_image_compression": True}
+    part = _part_name(target)
+    with open_fits(source) as hdus, open_fits(source, **raw) as copy:
+        ours = _put_results(hdus, copy, results, mask_hdu, dq_bit, source)
+        try:
+            # What others wrote is not ours to mend.
+            copy.writeto(part, output_verify="ignore")
+            _verify(part, ours, len(copy))
+        except OSError as err:
+            part.unlink(missing_ok=True)
+            reason = err.strerror or f"{err}. Is the disk full?"
+            msg = f"{target} cannot be written: {reason}"
+            raise OSError(msg) from err
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    return part
+
+
+def _part_name(target):
+    """Return a name of its own for a file until it is complete."""
+    target = Path(target)
+    return target.with_name(f".part-{uuid.uuid4().hex[:8]}-{target.name}")
+
+
+def remove_parts(targets):
+    """Remove what attempts at some targets left behind that were killed."""
+    names = {Path(target).name for target in targets}
+    for folder in {Path(target).parent for target in targets}:
+        for path in folder.glob(".part-????????-*"):
+            if path.name[len(".part-????????-") :] in names:
+                path.unlink(missing_ok=True)
+
+
+def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
+    """Put cleaned HDUs into a copy; return the numbers of all that are ours."""
+    if mask_hdu is not None and mask_hdu.upper() in map(hdu_name, hdus):
+        msg = (
+            f"{source} has an HDU {mask_hdu} already; clean the file as it was before "
+            "that, or choose another name with mask_hdu= (--mask-hdu)."
+        )
+        raise ValueError(msg)
+    ours = list(results)
+    for index, (cleaned, crmask) in results.items():
+        copy[index] = _cleaned_hdu(hdus, index, cleaned)
+        if dq_bit is not None:
+            ours.append(dq_index(hdus, index, source))
+            copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
+        if mask_hdu is not None:
+            version = hdus[index].ver
+            mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
+            mask.add_checksum(when=_WHEN)
+            ours.append(len(copy))
+            copy.append(mask)
+    return ours
+
+
+def _verify(part, ours, number):
+    """Read a file again; raise OSError unless all is there as it should be."""
+    with open_fits(part) as hdus:
+        whole = len(hdus) == number
+        if not (whole and all(hdus[i].verify_datasum() == 1 for i in ours)):
+            msg = "What was written is not what is read back"
+            raise OSError(msg)
+
+
+def _flagged_hdu(hdu, crmask, bit, filename):
+    """Return a DQ plane with one bit set where cosmic rays hit."""
+    largest = np.iinfo(hdu.data.dtype).max
+    if bit > largest:
+        msg = (
+            f"The DQ planes of {filename} hold {hdu.data.dtype} numbers up to "
+            f"{largest}; the bit {bit} does not fit."
+        )
+        raise ValueError(msg)
+    data = hdu.data.copy()
+    data[crmask] |= data.dtype.type(bit)
+    flagged = fits.ImageHDU(data, _plain_header(hdu))
+    flagged.add_checksum(when=_WHEN)
+    return flagged
+
+
+def _plain_header(hdu):
+    """Return a header without what astropy writes anew."""
+    header = hdu.header.copy()
+    for key in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"):
+        header.remove(key, ignore_missing=True)
+    return header
+
+
+def _cleaned_hdu(hdus, index, cleaned):
+    """Return the HDU of a cleaned image, with its own old header and provenance."""
+    header = _plain_header(hdus[index])
+    for key in PROVENANCE:
+        header[key] = (cleaned.meta[key], PROVENANCE[key])
+    old_lines = len(merged_header(hdus, index).get("HISTORY", []))
+    for line in list(cleaned.meta["HISTORY"])[old_lines:]:
+        header.add_history(line)
+    kind = fits.ImageHDU if index else fits.PrimaryHDU
+    hdu = kind(cleaned.data, header)
+    hdu.add_checksum(when=_WHEN)
+    return hdu
+
+
+def check_target(source, target, *, overwrite=False):
+    """Raise OSError unless a target may be written."""
+    source, target = Path(source), Path(target)
+    if target.resolve() == source.resolve():
+        msg = f"{target} is the input itself, which is never changed; choose another."
+        raise OSError(msg)
+    if target.exists() and not overwrite:
+        msg = f"{target} exists already; pass overwrite=True (--overwrite)."
+        raise FileExistsError(msg)
+    if not target.parent.is_dir():
+        msg = f"The directory {target.parent} for the output does not exist."
+        raise FileNotFoundError(msg)
+    if not os.access(target.parent, os.W_OK):
+        msg = f"The directory {target.parent} for the output is read-only."
+        raise PermissionError(msg)

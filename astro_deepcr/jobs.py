@@ -1,0 +1,156 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""One file of a batch: what is to be done, doing it, and what became of it."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from .core import cosmicray_deepcr
+from .fits_files import read_frame, read_frames
+from .fits_output import write_part
+from .quality import frame_quality
+from .weights import get_weights
+
+__all__ = ["FileResult", "Job", "describe_error", "draw_again", "run_job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to be cleaned, and how: all that a worker has to know."""
+
+    source: Path
+    target: Path
+    weights: object
+    options: dict  # of cosmicray_deepcr
+    reading: dict  # of read_frames
+    writing: dict  # of write_part
+    judging: dict  # of frame_quality
+    device: str | None = None
+    draw: bool = False
+
+    @property
+    def settings(self):
+        """What the values of the output depend on, as a short text."""
+        weights = getattr(self.weights, "sha256", self.weights)
+        things = [weights, self.options, self.reading, self.writing]
+        text = json.dumps(things, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of a file."""
+
+    source: Path
+    target: Path
+    status: str  # cleaned, skipped, failed; or to do, in a dry run
+    frames: list = field(default_factory=list)  # of frame_quality, and "hdu"
+    message: str = ""
+    seconds: float = 0.0
+    part: Path | None = None
+    picture: str = ""
+
+    @property
+    def warnings(self):
+        """The different warnings of all frames."""
+        found = (w for frame in self.frames for w in frame.get("warnings", ()))
+        return list(dict.fromkeys(found))
+
+
+def run_job(job):
+    """
+    Do the work of one file, whatever comes of it. Runs in a worker.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+
+    Returns
+    -------
+    result : FileResult
+        With the temporary name of the output, or the error.
+    """
+    start = time.perf_counter()
+    result = FileResult(job.source, job.target, "failed")
+    try:
+        result = replace(result, status="cleaned", **_clean(job))
+    except Exception as err:  # noqa: BLE001 - one broken file stops no other
+        result = replace(result, message=describe_error(err, job.source))
+    return replace(result, seconds=time.perf_counter() - start)
+
+
+def _clean(job):
+    """Clean and write the frames of a file; return what is to be told of them."""
+    results, frames, shown = {}, [], None
+    for index, ccd in read_frames(job.source, **job.reading):
+        entry = job.weights
+        if isinstance(entry, str):
+            entry = get_weights(entry, meta=ccd.meta)
+        cleaned = cosmicray_deepcr(ccd, entry, device=job.device, **job.options)
+        crmask = cleaned.mask if ccd.mask is None else cleaned.mask & ~ccd.mask
+        quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
+        frames.append({"hdu": index, **quality})
+        results[index] = cleaned, crmask
+        if job.draw and (shown is None or crmask.sum() > shown[2].sum()):
+            shown = ccd, cleaned, crmask
+    part = write_part(job.source, job.target, results, **job.writing)
+    picture = "" if shown is None else _draw(*shown)
+    return {"frames": frames, "part": part, "picture": picture}
+
+
+def _draw(ccd, cleaned, crmask):
+    from .report import draw_frame
+
+    return draw_frame(ccd, cleaned, crmask)
+
+
+def draw_again(job, frames):
+    """
+    Draw the picture of a file that was cleaned before, from the files.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+    frames : list of dict
+        What is known of its frames.
+
+    Returns
+    -------
+    picture : str
+        Of the frame with most cosmic rays; empty if none is wanted.
+    """
+    if not job.draw:
+        return ""
+    index = max(frames, key=lambda frame: frame["pixels"])["hdu"]
+    ccd, _ = read_frame(job.source, index, job.reading["unit"])
+    cleaned, _ = read_frame(job.target, index, job.reading["unit"])
+    changed = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
+    return _draw(ccd, cleaned, changed)
+
+
+def describe_error(err, source):
+    """
+    Put an error into words that name the file.
+
+    Parameters
+    ----------
+    err : Exception
+        What was raised.
+    source : path-like
+        The file.
+
+    Returns
+    -------
+    text : str
+        To be shown to users.
+    """
+    text = str(err).strip() or type(err).__name__
+    if not isinstance(err, (OSError, TypeError, ValueError, RuntimeError)):
+        text = f"{type(err).__name__}: {text}"
+    return text if str(source) in text else f"{source}: {text}"

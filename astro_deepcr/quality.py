@@ -1,0 +1,142 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a person should know of a cleaned frame: rates, and reasons to look at it."""
+
+import numpy as np
+from astropy import units as u
+from scipy import ndimage
+
+from .masks import TOUCHING
+from .simulate.detectors import get_detector, list_detectors
+from .simulate.environments import RATE_UNIT, get_environment
+from .units import parse_exposure_time
+from .weights import mismatch
+
+__all__ = ["frame_quality"]
+
+# Size of a pixel in micrometres; cameras of amateurs write it with binning.
+_PIXEL_KEYWORDS = ("XPIXSZ", "PIXSIZE1", "PIXSIZE")
+# Where telescopes and instruments are, if not on a mountain.
+_ORBITS = dict.fromkeys(("HST", "ACS", "WFC3", "STIS", "WFPC2"), "low Earth orbit")
+_ORBITS |= dict.fromkeys(("JWST", "EUCLID", "GAIA", "ROMAN"), "L2")
+# More saturated pixels, or a number of events further from what is expected (and not
+# by chance), are told.
+_MANY_SATURATED = 0.01
+_FAR_FROM_EXPECTED = 5
+_FEW_EVENTS = 10
+
+
+def frame_quality(
+    ccd,
+    cleaned,
+    crmask,
+    weights,
+    *,
+    max_fraction=0.2,
+    pixel_size=None,
+    environment=None,
+):
+    """
+    Sum up a cleaned frame in numbers and warnings.
+
+    Parameters
+    ----------
+    ccd, cleaned : `~astropy.nddata.CCDData`
+        The frame before and after, the latter with provenance in its header.
+    crmask : `~numpy.ndarray` of bool, shape (rows, columns)
+        The cosmic rays.
+    weights : `~astro_deepcr.weights.Weights`
+        What found them.
+    max_fraction : float, optional
+        Largest plausible fraction of the usable pixels.
+    pixel_size : float, optional
+        In micrometres; looked up in the header, or by the name of the instrument, by
+        default.
+    environment : str, optional
+        One of `~astro_deepcr.simulate.list_environments`, for the expected rate; by
+        default an orbit for the space telescopes that are known, else 'mountain'.
+
+    Returns
+    -------
+    quality : dict
+        ``pixels``, ``fraction``, ``weights``, ``threshold``, ``fill`` (from the
+        header), ``events`` (groups of pixels that touch), ``rate`` (events per
+        cm\\ :sup:`2` and second; `None` if area or time are not known), ``expected``
+        (particles, in the same unit) and ``warnings`` (list of str).
+    """
+    meta = cleaned.meta
+    usable = np.isfinite(ccd.data)
+    if ccd.mask is not None:
+        usable &= ~ccd.mask
+    events = ndimage.label(crmask, TOUCHING)[1]
+    exposure = _exposure(np.count_nonzero(usable), meta, pixel_size)
+    expected = get_environment(environment or _orbit(meta)).rate.to_value(RATE_UNIT)
+    fraction = float(meta["CRFRAC"])
+    reasons = [
+        mismatch(weights, meta),
+        _too_many(fraction, max_fraction),
+        _implausible(events, exposure and expected * exposure),
+        _saturated(ccd, usable),
+    ]
+    return {
+        "pixels": int(meta["CRNPIX"]),
+        "fraction": fraction,
+        "weights": meta["CRMODEL"],
+        "threshold": float(meta["CRTHRESH"]),
+        "fill": meta["CRFILL"],
+        "events": int(events),
+        "rate": events / exposure if exposure else None,
+        "expected": expected,
+        "warnings": [reason for reason in reasons if reason],
+    }
+
+
+def _exposure(pixels, meta, pixel_size):
+    """Return area times time, in cm2 s, or None."""
+    try:
+        seconds = parse_exposure_time(None, meta)
+    except ValueError:
+        return None
+    size = _pixel_size(meta) if pixel_size is None else pixel_size * u.um
+    if size is None:
+        return None
+    return float((pixels * size**2 * seconds * u.s).to_value(1 / RATE_UNIT))
+
+
+def _pixel_size(meta):
+    for key in _PIXEL_KEYWORDS:
+        if isinstance(meta.get(key), (int, float)) and meta[key] > 0:
+            return meta[key] * u.um
+    camera, chip = (str(meta.get(k, "")).strip() for k in ("INSTRUME", "DETECTOR"))
+    for name in (f"{camera}/{chip}", camera):
+        if name in list_detectors():
+            return get_detector(name).pixel_size
+    return None
+
+
+def _orbit(meta):
+    names = (str(meta.get(key, "")).strip().upper() for key in ("TELESCOP", "INSTRUME"))
+    return next((_ORBITS[name] for name in names if name in _ORBITS), "mountain")
+
+
+def _too_many(fraction, max_fraction):
+    if fraction > max_fraction:
+        return f"{100 * fraction:.1f} % of the usable pixels are flagged"
+    return None
+
+
+def _implausible(events, expected):
+    if expected is None or max(events, expected) < _FEW_EVENTS:
+        return None
+    if 1 / _FAR_FROM_EXPECTED <= events / expected <= _FAR_FROM_EXPECTED:
+        return None
+    return f"{events} events, where {expected:.3g} are expected"
+
+
+def _saturated(ccd, usable):
+    limit = ccd.meta.get("SATURATE")
+    if not isinstance(limit, (int, float)):
+        return None
+    share = np.mean(ccd.data[usable] >= limit)
+    if share <= _MANY_SATURATED:
+        return None
+    return f"{100 * share:.1f} % of the pixels are saturated"

@@ -1,0 +1,451 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Many files: all kinds of them, interruptions, clusters, and what may be broken."""
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.io.fits import FITSDiff
+from ccdproc import ImageFileCollection
+
+from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
+from astro_deepcr.fits_files import find_frames
+from astro_deepcr.scripts import main
+
+from .conftest import draw_frame
+
+JOURNAL = ".deepcr-journal.jsonl"
+
+
+def write_triples(path, seed=0, chips=2, shape=(48, 40)):
+    """Write a file like those of HST: SCI, ERR and DQ for each chip, and a table."""
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    hdus[0].header["INSTRUME"] = "ACS"
+    hdus[0].header["DETECTOR"] = "WFC"
+    hdus[0].header["EXPTIME"] = 500.0
+    for version in range(1, chips + 1):
+        image, _ = draw_frame(shape, 6, seed=10 * seed + version)
+        science = fits.ImageHDU(image, name="SCI", ver=version)
+        science.header["BUNIT"] = "ELECTRONS"
+        science.header["CTYPE1"], science.header["CRVAL1"] = "RA---TAN", 150.1
+        error = fits.ImageHDU(np.sqrt(np.abs(image)), name="ERR", ver=version)
+        quality = np.zeros(shape, np.int16)
+        quality[3] = 4
+        hdus += [science, error, fits.ImageHDU(quality, name="DQ", ver=version)]
+    table = fits.BinTableHDU.from_columns([fits.Column("x", "E", array=[1.0, 2.0])])
+    hdus.append(table)
+    for hdu in hdus:
+        hdu.add_checksum()
+    hdus.writeto(path)
+    return path
+
+
+@pytest.fixture
+def night(tmp_path):
+    """Return a folder with five files."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    for seed in range(5):
+        write_triples(folder / f"f{seed}_flt.fits", seed)
+    return folder
+
+
+def contents(folder):
+    """Return name -> bytes of all files but the journal."""
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != JOURNAL}
+
+
+class TestOutputs:
+    def test_triples(self, tmp_path):
+        path = write_triples(tmp_path / "a_flc.fits")
+        before = path.read_bytes()
+        table = clean_files(path, dq_bit="hst", mask_hdu="MASK", bad_bits=4)
+        assert table["status"].tolist() == ["cleaned"]
+        assert table["frames"][0] == 2
+        assert path.read_bytes() == before
+        target = tmp_path / "a_flc_cleaned.fits"
+        diff = FITSDiff(str(path), str(target), ignore_hdus=["SCI", "DQ", "MASK"])
+        assert not diff.diff_hdus
+        with fits.open(path) as old, fits.open(target, checksum=True) as new:
+            new.verify("exception")
+            for version in (1, 2):
+                mask = new["MASK", version].data.astype(bool)
+                assert 0 < mask.sum() == new["SCI", version].header["CRNPIX"]
+                assert not mask[3].any()  # bad pixels
+                quality = old["DQ", version].data | np.where(mask, 4096, 0)
+                assert np.array_equal(new["DQ", version].data, quality)
+                assert new["DQ", version].data.dtype == old["DQ", version].data.dtype
+                science = new["SCI", version]
+                assert science.header["CRVAL1"] == 150.1
+                assert np.array_equal(
+                    science.data[~mask], old["SCI", version].data[~mask]
+                )
+
+    def test_dq_bit_alone_adds_no_hdu(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits")
+        assert main(["clean", str(path), "--dq-bit", "8192"]) == 0
+        with fits.open(path) as old, fits.open(tmp_path / "a_cleaned.fits") as new:
+            assert len(new) == len(old)
+            assert (new["DQ", 1].data & 8192).any()
+
+    def test_other_layouts(self, tmp_path):
+        """A camera of many chips; integers with BZERO; gzip; fpack."""
+        image, _ = draw_frame((40, 40), 5)
+        counts = np.round(image).astype(np.uint16)
+        chips = fits.HDUList([fits.PrimaryHDU()])
+        for name in ("N1", "N2", "S1"):
+            chips.append(fits.CompImageHDU(counts.astype(np.int16), name=name))
+        chips.append(fits.ImageHDU(np.zeros((40, 40), np.int16), name="MASK"))
+        chips.writeto(tmp_path / "decam.fits.fz")
+        fits.writeto(tmp_path / "plain.fits", counts)
+        fits.writeto(tmp_path / "packed.fit.gz", image)
+        assert find_frames(tmp_path / "decam.fits.fz") == [1, 2, 3]
+        assert find_frames(tmp_path / "decam.fits.fz", ["N*", 3]) == [1, 2, 3]
+        assert find_frames(tmp_path / "decam.fits.fz", "n*") == [1, 2]
+        table = clean_files(tmp_path, unit="electron", output_dir=tmp_path / "out")
+        assert table["frames"].tolist() == [3, 1, 1]
+        names = {path.name for path in (tmp_path / "out").glob("*.fits")}
+        assert names == {f"{n}_cleaned.fits" for n in ("decam", "packed", "plain")}
+        with fits.open(tmp_path / "out" / "plain_cleaned.fits") as hdus:
+            good = hdus["CRMASK"].data == 0
+            assert np.array_equal(hdus[0].data[good], counts[good])
+            assert hdus[0].data.dtype.kind == "f"
+            hdus.verify("exception")
+
+    def test_dq_that_does_not_fit(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits")
+        table = clean_files(path, dq_bit=2**20)
+        assert "the bit 1048576 does not fit" in table["message"][0]
+        fits.writeto(tmp_path / "b.fits", np.ones((30, 30)))
+        table = clean_files(tmp_path / "b.fits", unit="electron", dq_bit=16)
+        assert "b.fits has no DQ plane for the image 0" in table["message"][0]
+
+    def test_cleaned_before(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits", chips=1)
+        clean_files({path: tmp_path / "b.fits"})
+        table = clean_files({tmp_path / "b.fits": tmp_path / "c.fits"})
+        assert "has an HDU CRMASK already" in table["message"][0]
+        assert not (tmp_path / "c.fits").exists()
+
+    def test_always_logs(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits", chips=1)
+        with conf.set_temp("auto_logging", False):
+            clean_files(path)
+            assert conf.auto_logging is False
+        assert "CRMODEL" in fits.getheader(tmp_path / "a_cleaned.fits", 1)
+
+
+class TestFiles:
+    def test_lists_patterns_and_own_outputs(self, night, tmp_path):
+        listed = tmp_path / "list.txt"
+        listed.write_text(
+            f"# some\n{night / 'f0_flt.fits'}\n\n{night}/f[12]_flt.fits\n"
+        )
+        table = clean_files(f"@{listed}")
+        assert [Path(name).name[:2] for name in table["file"]] == ["f0", "f1", "f2"]
+        # the outputs that are there now are no inputs
+        table = clean_files([night, night / "f1_flt.fits"])
+        assert len(table) == 5
+        assert table["status"].tolist() == ["skipped"] * 3 + ["cleaned"] * 2
+
+    def test_same_output(self, tmp_path):
+        for name in ("a.fits", "a.fits.gz"):
+            fits.writeto(tmp_path / name, np.ones((9, 9)))
+        with pytest.raises(ValueError, match=r"have the same output .*a_cleaned"):
+            clean_files(tmp_path)
+
+    def test_nothing(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="no FITS file"):
+            clean_files(tmp_path)
+        with pytest.raises(FileNotFoundError, match=r"No file is called .*x\*"):
+            clean_files(f"{tmp_path}/x*.fits")
+        with pytest.raises(ValueError, match="no file to clean"):
+            clean_files([])
+
+    def test_collection(self, night):
+        collection = ImageFileCollection(night, ext=1)
+        assert len(clean_files(collection, dry_run=True)) == 5
+        options = {"ccd_kwargs": {"unit": "electron"}, "grow": 1}
+        found = list(clean_collection(collection, select={"extver": 1}, **options))
+        assert [name for _, name in found] == [f"f{k}_flt.fits" for k in range(5)]
+        with fits.open(night / "f0_flt.fits") as hdus:
+            _, crmask = cosmicray_deepcr(hdus["SCI", 1].data.astype("f4"), grow=1)
+        assert np.array_equal(found[0][0].mask, crmask)
+
+    def test_wrong_arguments(self, night):
+        with pytest.raises(TypeError, match=r"Options treshold are not known.*fpr"):
+            clean_files(night, treshold=0.3)
+        with pytest.raises(ValueError, match="threshold=2 must be between 0 and 1"):
+            clean_files(night, threshold=2)
+        with pytest.raises(ValueError, match="inpaint='pastry' is not known"):
+            clean_files(night, inpaint="pastry")
+        with pytest.raises(ValueError, match="no environment 'Mars'"):
+            clean_files(night, environment="Mars")
+        with pytest.raises(ValueError, match="jobs=0 must be a whole number"):
+            clean_files(night, jobs=0)
+        with pytest.raises(ValueError, match="exclude each other"):
+            clean_files(night, jobs=2, scheduler="tcp://127.0.0.1:1")
+        assert {path.suffix for path in night.iterdir()} == {".fits"}
+
+
+class TestBroken:
+    def test_each_is_told_and_none_stops_the_others(self, night, capsys):
+        whole = (night / "f1_flt.fits").read_bytes()
+        (night / "f1_flt.fits").write_bytes(whole[: len(whole) // 2])
+        (night / "f2_flt.fits").write_bytes(b"")
+        (night / "f3_flt.fits").write_text("no FITS at all")
+        fits.writeto(night / "cube.fits", np.ones((2, 3, 4)))
+        fits.writeto(night / "line.fits", np.ones(7))
+        fits.writeto(night / "nounit.fits", np.ones((9, 9)))
+        (night / "packed.fits.gz").write_bytes(b"\x1f\x8b\x08" + b"x" * 40)
+        before = contents(night)
+        assert main(["clean", str(night), str(night / "gone.fits")]) == 1
+        output = capsys.readouterr()
+        assert "8 of 10 files failed" in output.err
+        assert "2 cleaned, 8 failed" in output.out
+        for words in (
+            "f1_flt.fits cannot be read as FITS",
+            "f2_flt.fits cannot be read as FITS: Empty or corrupt",
+            "f3_flt.fits cannot be read as FITS",
+            "cube.fits has no two-dimensional image",
+            "line.fits has no two-dimensional image",
+            "nounit.fits does not say its unit",
+            "packed.fits.gz cannot be read as FITS",
+            "There is no file ",
+        ):
+            assert words in output.err
+        after = contents(night)
+        new = {"f0_flt_cleaned.fits", "f4_flt_cleaned.fits"}
+        assert after.keys() - before.keys() == new
+        assert all(after[name] == content for name, content in before.items())
+
+    def test_full_disk(self, night):
+        """The system refuses to write on, in the middle of a file."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        try:
+            table = clean_files(night)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert set(table["status"]) == {"failed"}
+        assert "Is the disk full?" in table["message"][0]
+        assert len(list(night.iterdir())) == 5
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="for Linux")
+    def test_read_only(self, night):
+        """A folder that even root cannot write into."""
+        table = clean_files(night, output_dir="/proc")
+        assert set(table["status"]) == {"failed"}
+        assert "/proc/f0_flt_cleaned.fits cannot be written" in table["message"][0]
+
+    def test_no_folder(self, night):
+        with pytest.raises(FileExistsError):
+            clean_files(night, output_dir=night / "f0_flt.fits")
+
+    def test_written_is_not_what_is_read(self, night, monkeypatch):
+        monkeypatch.setattr(fits.ImageHDU, "verify_datasum", lambda self: 0)
+        table = clean_files(night / "f0_flt.fits")
+        assert "not what is read back" in table["message"][0]
+        assert len(list(night.iterdir())) == 5
+
+
+class TestResume:
+    def test_skips_what_is_done(self, night):
+        out = night / "out"
+        first = clean_files(night, output_dir=out)
+        before = {p: p.stat().st_mtime_ns for p in out.iterdir()}
+        second = clean_files(night, output_dir=out)
+        assert set(second["status"]) == {"skipped"}
+        assert np.array_equal(second["pixels"], first["pixels"])
+        assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
+
+    def test_moved(self, night, tmp_path):
+        clean_files(night)
+        moved = night.rename(tmp_path / "elsewhere")
+        assert set(clean_files(moved)["status"]) == {"skipped"}
+
+    def test_other_settings_or_input(self, night):
+        path = night / "f0_flt.fits"
+        target = night / "f0_flt_cleaned.fits"
+        clean_files(path)
+        table = clean_files(path, threshold=0.9)
+        assert "exists already" in table["message"][0]
+        assert clean_files(path, threshold=0.9, overwrite=True)["status"] == "cleaned"
+        assert clean_files(path, threshold=0.9, overwrite=True)["status"] == "skipped"
+        assert fits.getheader(target, 1)["CRTHRESH"] == 0.9
+        path.unlink()
+        write_triples(path, seed=7)
+        assert clean_files(path, threshold=0.9)["status"] == "failed"
+        target.unlink()
+        assert clean_files(path, threshold=0.9)["status"] == "cleaned"
+        target.write_text("something else")
+        assert clean_files(path, threshold=0.9)["status"] == "failed"
+        assert target.read_text() == "something else"
+
+    def test_line_cut_off(self, night):
+        """Killed while the journal was written, before the output got its name."""
+        clean_files(night)
+        journal = night / JOURNAL
+        journal.write_bytes(journal.read_bytes()[:-30])
+        (night / "f4_flt_cleaned.fits").unlink()
+        (night / ".part-01234567-f4_flt_cleaned.fits").write_text("half")
+        (night / ".part-01234567-others.fits").write_text("not ours")
+        table = clean_files(night)
+        assert table["status"].tolist() == ["skipped"] * 4 + ["cleaned"]
+        assert [p.name for p in night.glob(".part*")] == [".part-01234567-others.fits"]
+        assert set(clean_files(night)["status"]) == {"skipped"}
+        lines = journal.read_text().splitlines()
+        assert json.loads(lines[-1])["target"] == "f4_flt_cleaned.fits"
+
+    def test_kill_and_restart(self, night, tmp_path, weights_cache):
+        """Kill -9 while a file is written; the restart gives what one run gives."""
+        out = tmp_path / "out"
+        code = (
+            "import sys, time; from astro_deepcr import conf, jobs; "
+            "from astro_deepcr.scripts import main; "
+            f"conf.weights_dir = {mask_folder(weights_cache)!r}; "
+            "write = jobs.write_part; "
+            "jobs.write_part = lambda *a, **k: [write(*a, **k), time.sleep(0.3)][0]; "
+            f"main(['clean', {str(night)!r}, '--output-dir', {str(out)!r}])"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code])
+        done, parts = [], []
+        while process.poll() is None and not (len(done) > 1 and parts):
+            done, parts = list(out.glob("f*")), list(out.glob(".part*"))
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        done = {path: path.stat().st_mtime_ns for path in out.glob("f*")}
+        assert 2 <= len(done) < 5
+        assert list(out.glob(".part*"))
+        table = clean_files(night, output_dir=out)
+        assert (table["status"] == "skipped").sum() == len(done)
+        assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+        assert not list(out.glob(".part*"))
+        clean_files(night, output_dir=tmp_path / "straight")
+        assert contents(out) == contents(tmp_path / "straight")
+
+
+class TestCluster:
+    def test_running_cluster(self, night, tmp_path):
+        distributed = pytest.importorskip("distributed")
+        settings = {name: getattr(conf, name) for name in conf}
+        with distributed.LocalCluster(
+            n_workers=2,
+            threads_per_worker=2,
+            processes=False,
+            host="127.0.0.1",
+            protocol="tcp://",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster:
+            address = cluster.scheduler_address
+            table = clean_files(night, output_dir=tmp_path / "a", scheduler=address)
+        assert set(table["status"]) == {"cleaned"}
+        assert {name: getattr(conf, name) for name in conf} == settings
+        clean_files(night, output_dir=tmp_path / "b")
+        assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+    def test_no_scheduler(self, night, monkeypatch):
+        pytest.importorskip("distributed")
+        from astro_deepcr import cluster
+
+        monkeypatch.setattr(cluster, "_TIMEOUT", "0.3s")
+        with pytest.raises(OSError, match=r"No Dask scheduler answers at tcp://.*:9"):
+            clean_files(night, scheduler="tcp://127.0.0.1:9")
+
+    def test_a_worker_dies(self, night, tmp_path, weights_cache):
+        """Two processes, one is killed; all is done, once, with the same result."""
+        pytest.importorskip("distributed")
+        killed = []
+
+        def kill_one(number, result):
+            if not killed:
+                children = multiprocessing.active_children()
+                os.kill(children[0].pid, signal.SIGKILL)
+                killed.append(children[0].pid)
+
+        with conf.set_temp("weights_dir", mask_folder(weights_cache)):
+            table = clean_files(
+                night, output_dir=tmp_path / "a", jobs=2, progress=kill_one
+            )
+        assert killed
+        assert set(table["status"]) == {"cleaned"}
+        clean_files(night, output_dir=tmp_path / "b")
+        assert contents(tmp_path / "a") == contents(tmp_path / "b")
+        assert not list((tmp_path / "a").glob(".part*"))
+
+    def test_scheduler_is_lost(self):
+        pytest.importorskip("distributed")
+        from astro_deepcr.cluster import _outcome
+
+        error = _outcome(SimpleNamespace(status="cancelled"))
+        assert "connection to the Dask scheduler was lost" in str(error)
+
+    def test_one_gpu_for_each_worker(self, monkeypatch):
+        pytest.importorskip("distributed")
+        import torch
+
+        from astro_deepcr.cluster import _own_device
+
+        assert _own_device("cpu", 3) == "cpu"
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+        found = [_own_device("auto", number) for number in range(3)]
+        assert found == ["cuda:0", "cuda:1", "cuda:0"]
+        assert _own_device("cuda:1", 0) == "cuda:1"
+
+    def test_needs_dask(self, night, monkeypatch):
+        monkeypatch.setattr("astro_deepcr.batch.find_spec", lambda name: None)
+        with pytest.raises(ValueError, match=r"pip install 'astro_deepcr\[dask\]'"):
+            clean_files(night, jobs=2)
+
+
+class TestCommand:
+    def test_dry_run(self, night, capsys):
+        before = contents(night)
+        command = ["clean", str(night), "--dry-run", "--output-dir"]
+        assert main([*command, str(night / "new")]) == 0
+        assert "5 to do" in capsys.readouterr().out
+        assert contents(night) == before
+        assert main(["clean", str(night / "f0_flt.fits"), "--dry-run"]) == 0
+        assert capsys.readouterr().out.count("_cleaned.fits[") == 2
+        assert contents(night) == before
+
+    def test_quiet_and_summary(self, night, capsys):
+        assert main(["clean", str(night), "--quiet"]) == 0
+        assert capsys.readouterr() == ("", "")
+        assert main(["clean", str(night)]) == 0
+        output = capsys.readouterr().out
+        assert "5 skipped" in output
+        assert output.count("f3_flt.fits") == 1
+
+    def test_output_is_for_one_file(self, night, capsys):
+        files = sorted(map(str, night.glob("*.fits")))
+        assert main(["clean", *files, "-o", "x.fits"]) == 1
+        assert "--output is for one file" in capsys.readouterr().err
+
+    def test_interrupted(self, night, monkeypatch, capsys):
+        def stop(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("astro_deepcr.jobs.write_part", stop)
+        assert main(["clean", str(night)]) == 130
+        assert "interrupted" in capsys.readouterr().err
+        assert len(list(night.iterdir())) == 5
+
+
+def mask_folder(weights_cache):
+    """Return the folder of the official weights, for processes without our cache."""
+    if weights_cache is None:
+        pytest.skip("deepCR, which carries the weights, is not installed")
+    return str(Path(weights_cache.origin).parent / "mask")

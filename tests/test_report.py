@@ -1,0 +1,158 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The report of a batch, and the numbers and warnings in it."""
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+
+from astro_deepcr import clean_files, cosmicray_deepcr
+from astro_deepcr.quality import frame_quality
+from astro_deepcr.simulate import make_cosmicray_ccd
+from astro_deepcr.weights import get_weights
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+
+class Page(HTMLParser):
+    """Collects tags, and complains about those that are not closed."""
+
+    VOID = {"meta", "img", "br", "link", "input"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.stack, self.found = [], []
+        self.feed(text)
+        assert not self.stack
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with two frames of different exposures, and a broken file."""
+    for seed, name in enumerate(("b & c.fits", "a.fits"), 1):
+        ccd, _ = make_cosmicray_ccd((96, 80), seed=seed)
+        header = fits.Header()
+        header.update(ccd.meta)
+        header["BUNIT"] = "electron"
+        fits.writeto(tmp_path / name, ccd.data, header)
+    (tmp_path / "<broken>.fits").write_text("no FITS")
+    return tmp_path
+
+
+class TestPage:
+    def test_content(self, folder):
+        page = folder / "out" / "report.html"
+        table = clean_files(folder, "auto", output_dir=folder / "out", report=page)
+        text = page.read_text(encoding="utf-8")
+        found = Page(text).found
+        pictures = [a["src"] for tag, a in found if tag == "img"]
+        assert len(pictures) == 2
+        for picture in pictures:
+            kind, _, data = picture.partition(",")
+            assert kind == "data:image/jpeg;base64"
+            assert base64.b64decode(data)[:2] == b"\xff\xd8"
+        links = [a["href"] for tag, a in found if tag == "a"]
+        assert "../b%20%26%20c.fits" in links
+        assert "b%20%26%20c_cleaned.fits" in links
+        assert "&lt;broken&gt;.fits cannot be read as FITS" in text
+        for row in table[table["status"] == "cleaned"]:
+            assert f'<td data-value="{row["pixels"]}">{row["pixels"]}</td>' in text
+
+    def test_nothing_from_elsewhere(self, folder):
+        clean_files(folder, "auto", report=folder / "r.html")
+        text = (folder / "r.html").read_text(encoding="utf-8")
+        text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", text)
+        assert not re.search(r"https?:|src=\"[^\"]|@import|url\(", text)
+
+    def test_pictures_of_what_was_done_before(self, folder):
+        clean_files(folder, "auto")
+        clean_files(folder, "auto", report=folder / "r.html")
+        text = (folder / "r.html").read_text(encoding="utf-8")
+        assert text.count("<img ") == 2
+        assert text.count('data-value="skipped"') == 2
+
+    def test_cannot_be_written(self, folder):
+        before = sorted(folder.iterdir())
+        with pytest.raises(FileNotFoundError, match=r"no folder .*no_such for the"):
+            clean_files(folder, "auto", report=folder / "no_such" / "r.html")
+        assert sorted(folder.iterdir()) == before
+
+    def test_needs_jinja2(self, folder, monkeypatch):
+        monkeypatch.setattr("astro_deepcr.batch.find_spec", lambda name: None)
+        with pytest.raises(ValueError, match=r"pip install 'astro_deepcr\[report\]'"):
+            clean_files(folder, "auto", report=folder / "r.html")
+
+
+class TestQuality:
+    @pytest.fixture
+    def cleaned(self):
+        ccd, _ = make_cosmicray_ccd((256, 256), seed=1, environment="low Earth orbit")
+        return ccd, cosmicray_deepcr(ccd, "acs-wfc")
+
+    def judge(self, cleaned, weights="acs-wfc", **changes):
+        ccd, result = cleaned
+        result = result.copy()
+        result.meta.update(changes.pop("meta", {}))
+        crmask = result.mask & ~ccd.mask
+        return frame_quality(ccd, result, crmask, get_weights(weights), **changes)
+
+    def test_rate_is_that_of_the_simulation(self, cleaned):
+        quality = self.judge(cleaned)
+        assert quality["expected"] == pytest.approx(1.1)
+        assert quality["rate"] == pytest.approx(1.1, rel=0.25)
+        assert quality["warnings"] == []
+        assert quality["pixels"] == cleaned[1].meta["CRNPIX"]
+
+    def test_pixel_size_and_site(self, cleaned):
+        standard = self.judge(cleaned)["rate"]
+        assert self.judge(cleaned, pixel_size=30)["rate"] == pytest.approx(standard / 4)
+        larger = self.judge(cleaned, meta={"XPIXSZ": 7.5})["rate"]
+        assert larger == pytest.approx(4 * standard)
+        unknown = {"INSTRUME": "mine", "DETECTOR": "new"}
+        assert self.judge(cleaned, meta=unknown)["rate"] is None
+        assert self.judge(cleaned, meta={"EXPTIME": 0.0})["rate"] is None
+        assert self.judge(cleaned, environment="L2")["expected"] == pytest.approx(4)
+        ground = self.judge(cleaned, meta=unknown, pixel_size=15)
+        assert ground["expected"] < 0.1
+        assert "are expected" in ground["warnings"][-1]
+
+    def test_warnings(self, cleaned):
+        ccd, result = cleaned
+        quality = self.judge(cleaned, max_fraction=0.001)
+        assert "% of the usable pixels are flagged" in quality["warnings"][0]
+        quality = self.judge(cleaned, weights="wfc3-uvis")
+        assert "were trained for WFC3" in quality["warnings"][0]
+        bright = replace_data(ccd, np.where(ccd.data > 100, 9e9, ccd.data))
+        quality = self.judge((bright, result))
+        assert "% of the pixels are saturated" in quality["warnings"][-1]
+
+
+def replace_data(ccd, data):
+    """Return a frame with other data."""
+    return CCDData(data, unit=ccd.unit, mask=ccd.mask, meta=ccd.meta)
+
+
+def test_wrong_weights_are_told_once_for_each_file(folder):
+    """As a note, since the warning of a worker reaches nobody."""
+    weights = replace(get_weights("wfc3-uvis"), name="others")
+    with pytest.warns(UserWarning, match="'others' were trained for"):
+        table = clean_files(folder, weights)
+    assert ["'others' were trained for" in m for m in table["message"]] == [
+        False,
+        True,
+        True,
+    ]
