@@ -119,7 +119,7 @@ def _bundled(name, sha256):
 _ENTRIES = (
     _bundled(
         "universal",
-        "b64f562f47e5caeb0cd6ac872d5d37df935e2ffc635e9f231b2ccfd3f0fe996a",
+        "7cf8cac6480d990df6eb89e3c70c1b60f41d364cd7187aadeefc4c404f5729c6",
     ),
     _acs(
         "acs-wfc",
