@@ -38,7 +38,7 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
     wanted : `~astropy.units.Unit`, str or None
         Unit of the weights; `None` for weights that take any unit.
     gain, exposure_time : float, `~astropy.units.Quantity`, str or None
-        See `parse_gain` and `parse_exposure_time`. Looked at only where needed.
+        See `parse_gain` and `parse_exposure_time`. Looked up only where needed.
     meta : dict-like or None
         Header in which gain and exposure time are looked up.
 
@@ -62,6 +62,7 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
     300.0
     """
     if wanted is None:
+        _check_given(unit, gain, exposure_time, meta)
         return 1.0
     wanted = u.Unit(wanted)
     if unit is None or unit == u.dimensionless_unscaled:
@@ -73,9 +74,7 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
             )
             raise ValueError(msg)
         unit = wanted if gain is None else u.adu
-    if not isinstance(unit, u.UnitBase):
-        msg = f"The image is in {unit}, which is no linear unit; {wanted} is needed."
-        raise ValueError(msg)
+    _check_linear(unit, wanted)
     for over_time in (False, True):
         for gain_power in (0, 1, -1):
             trial = _one_name(unit) * GAIN_UNIT**gain_power * u.s**over_time
@@ -92,6 +91,22 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
         "exposure time leads from one to the other. Convert the image first."
     )
     raise ValueError(msg)
+
+
+def _check_given(unit, gain, exposure_time, meta):
+    """What is given must be right, also where nothing has to be converted."""
+    if unit is not None:
+        _check_linear(unit, "a linear unit, such as electron or adu,")
+    if gain is not None:
+        parse_gain(gain, meta)
+    if exposure_time is not None:
+        parse_exposure_time(exposure_time, meta, unit, "a number of seconds")
+
+
+def _check_linear(unit, wanted):
+    if not isinstance(unit, u.UnitBase):
+        msg = f"The image is in {unit}, which is no linear unit; {wanted} is needed."
+        raise ValueError(msg)
 
 
 def parse_gain(gain, meta=None, unit=u.adu, wanted=u.electron):

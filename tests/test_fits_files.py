@@ -204,6 +204,7 @@ class TestClean:
     def test_gain(self, mef, tmp_path):
         target = tmp_path / "out.fits"
         command = ["clean", str(mef), "-o", str(target), "--unit", "adu"]
+        command += ["--weights", "acs-wfc"]
         assert main(command) == 1
         assert main([*command, "--gain", "1"]) == 0
         assert main([*command, "--gain", "GAIN", "--overwrite"]) == 1

@@ -9,6 +9,7 @@ from astro_deepcr import conf, cosmicray_probability, inference, inpaint_cosmicr
 from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
 from astro_deepcr.exceptions import OutOfMemoryWarning, WeightsError
 from astro_deepcr.inference import predict
+from astro_deepcr.noise import measure_normalization
 from astro_deepcr.weights import get_weights, list_weights
 
 from .conftest import draw_frame
@@ -78,9 +79,10 @@ class TestTiles:
         task = "inpaint" if name.startswith("inpaint") else "mask"
         weights = get_weights(name, task=task)
         frame = draw_frame((123, 131), 30, seed=1)[0]
-        frame = (frame - 100) / 100 if weights.normalization == "mean-std" else frame
-        channels = weights.arguments["in_channels"]
-        frames = np.stack([frame, frame > 500][:channels]).astype(np.float32)
+        bright, good = frame > 500, np.zeros(frame.shape, bool)
+        frame = measure_normalization(frame, good, weights).forward(frame)
+        channels = weights.arguments.get("in_channels", 1)
+        frames = np.stack([frame, bright][:channels]).astype(np.float32)
         with conf.set_temp("tile_size", 1024):
             whole = predict(frames, weights)
         for tile_size in (100,):
@@ -187,8 +189,8 @@ class TestDevices:
 
     def test_short_type_that_overflows(self, image):
         with conf.set_temp("precision", "float16"):
-            probability = cosmicray_probability(image * 1e4)
-        assert np.allclose(probability, cosmicray_probability(image * 1e4))
+            probability = cosmicray_probability(image * 1e4, "acs-wfc")
+        assert np.allclose(probability, cosmicray_probability(image * 1e4, "acs-wfc"))
 
     def test_threads_are_put_back(self, image):
         before = torch.get_num_threads()

@@ -107,7 +107,13 @@ def detector_defects(rng, light, sigma):
 
 def _hot_pixels(rng, shape):
     """Excess dark current in units of the noise: many warm, few hot pixels."""
-    density = rng.chance(0.6) * rng.log_uniform(1e-5, 0.05)
+    # Where they are many, the frame tells that they are no cosmic rays. A single one
+    # among few looks like a hit, and observers have it in their bad-pixel mask.
+    many = rng.chance(0.7)
+    density = torch.where(
+        many, rng.log_uniform(2e-3, 0.05), rng.log_uniform(1e-5, 2e-3)
+    )
+    density = rng.chance(0.3) * density
     counts = rng.poisson(density * math.prod(shape))
     frame, each = rng.scatter(counts)
     steep = rng.uniform(1.5, 2.5)[frame]
@@ -124,7 +130,7 @@ def _hot_pixels(rng, shape):
 
 def _bad_columns(rng, shape):
     """Light (in sigma) and sensitivity of columns that are bright or dark."""
-    counts = rng.chance(0.3) * rng.integers(1, 5)
+    counts = rng.chance(0.15) * rng.integers(1, 5)
     frame, each = rng.scatter(counts)
     column = each.integers(0, shape[1])
     rows, _ = pixel_grid(shape, rng.device)
