@@ -2,16 +2,18 @@
 """
 Accuracy on scenes that share no code with this package's simulator.
 
-    python benchmarks/accuracy_independent.py [--data FOLDER] [--scenarios ...]
+    python benchmarks/accuracy_independent.py [--data FOLDER] [--mosaic FILE] ...
 
-Needs GalSim: ``pip install galsim``. FOLDER holds ``cr_stamps/*.npz`` with real cosmic
-rays; without it straight tracks are drawn. Real stamps end at the mask they were cut
-with (their faint skirts are missing) and carry noise of their own.
+Needs GalSim, which this package does not depend on: ``pip install galsim``. FOLDER
+holds ``hst_stis_cr.npz`` (for scenes in space and spectra) and
+``lsst_itl_2017_cr.npz`` (for the ground), real cosmic rays in electrons; without it
+straight tracks are drawn. Real stamps end at the mask they were cut with (their faint
+skirts are missing) and carry noise of their own.
 """
 
 import argparse
 
-from _independent import SCENARIOS, independent_frames
+from _independent import SCENARIOS, independent_frames, save_mosaic
 from _options import add_options, print_table, start
 
 from astro_deepcr.evaluation import compare
@@ -21,11 +23,24 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     add_options(parser, methods=["acs-wfc", "astroscrappy-space"])
-    parser.add_argument("--data", help="folder with cr_stamps")
-    parser.add_argument("--scenarios", nargs="+", default=list(SCENARIOS))
+    parser.add_argument("--data", help="folder of the cosmic-ray stamps")
+    parser.add_argument(
+        "--scenarios",
+        nargs="+",
+        default=list(SCENARIOS),
+        choices=list(SCENARIOS),
+        metavar="NAME",
+        help=f"which of {', '.join(SCENARIOS)}; all by default",
+    )
+    parser.add_argument("--side", type=int, default=512, help="pixels of a side")
+    parser.add_argument("--mosaic", help="save a figure of all scenes there, and end")
     args = start(parser)
+    options = {"data": args.data, "side": args.side}
+    if args.mosaic:
+        save_mosaic(args.mosaic, args.scenarios, **options)
+        return
     scenarios = {
-        name: independent_frames(name, args.frames or 4, data=args.data)
+        name: independent_frames(name, args.frames or 4, **options)
         for name in args.scenarios
     }
     table = compare(
