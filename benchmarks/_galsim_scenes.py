@@ -43,7 +43,7 @@ def ground_psf(rng):
 
 def spiked_psf(rng):
     """Return seeing, and the spikes and halo of a telescope with four struts."""
-    params = galsim.GSParams(folding_threshold=1e-3, maximum_fft_size=16384)
+    params = galsim.GSParams(folding_threshold=2e-3)
     optics = galsim.OpticalPSF(
         lam_over_diam=0.8,
         obscuration=0.35,
