@@ -17,7 +17,7 @@ from scipy import fft
 FINE = 4  # steps of the grid in a pixel
 
 
-def space_psf(rng, **kwargs):
+def space_psf(rng):
     """Return an undersampled telescope in space: four struts, a little coma."""
     coma, astigmatism = rng.normal(0, 0.02, (2, 2))
     optics = galsim.OpticalPSF(
@@ -30,7 +30,6 @@ def space_psf(rng, **kwargs):
         coma2=coma[1],
         astig1=astigmatism[0],
         astig2=astigmatism[1],
-        **kwargs,
     )
     return galsim.Convolve(optics, galsim.Gaussian(sigma=rng.uniform(0.15, 0.35)))
 
@@ -74,11 +73,10 @@ def draw_stars(psf, side, y, x, flux):
     return np.maximum(light[::FINE, ::FINE], 0), peaks
 
 
-def draw_galaxies(psf, side, y, x, flux, radius, index):
+def draw_galaxies(rng, psf, side, y, x, flux, radius, index):
     """Return the light of Sersic galaxies, and their light at the centres."""
     image, peaks = galsim.ImageD(side, side), np.zeros((side, side))
     image.setOrigin(0, 0)
-    rng = np.random.default_rng(len(y))
     for yi, xi, f, r, n in zip(y, x, flux, radius, index, strict=True):
         disc = galsim.Sersic(n, half_light_radius=1, trunc=6).dilate(r)
         g, angle = rng.uniform(0, 0.6), rng.uniform(0, 180) * galsim.degrees
@@ -128,15 +126,16 @@ def extragalactic(rng, side):
     radius = np.minimum(fluxes(rng, n, 0.8, 15, slope=1.2), 0.04 * side)
     flux = 400 * radius**1.7 * rng.lognormal(0, 1, n)
     index = rng.choice([0.8, 1, 1.5, 2.5, 4], n)
-    light, peaks = draw_galaxies(psf, side, y, x, flux, radius, index)
+    light, peaks = draw_galaxies(rng, psf, side, y, x, flux, radius, index)
     more_light, more_peaks = star_field(rng, side, psf, 0.2, 100, 1e5)
     return light + more_light, np.maximum(peaks, more_peaks)
 
 
 def resolved_galaxy(rng, side):
-    """Return a near galaxy: smooth light, and 8,000 stars that follow it."""
+    """Return a near galaxy: smooth light, and thousands of stars that follow it."""
     psf, middle = space_psf(rng), rng.uniform(0.3, 0.7, 2) * side
     light, peaks = draw_galaxies(
+        rng,
         psf,
         side,
         middle[:1].repeat(2),
