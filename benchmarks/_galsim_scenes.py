@@ -13,6 +13,7 @@ at one edge reach over to the other, as if a neighbour stood outside.
 import galsim
 import numpy as np
 from scipy import fft
+from scipy.special import expit
 
 FINE = 4  # steps of the grid in a pixel
 
@@ -199,7 +200,7 @@ def long_slit(rng, side):
             image += peak * _gauss(x - at, across) * _gauss(y - row, size)
             peaks[int(row), int(np.clip(at, 0, side - 1))] = peak
     edges = rng.uniform(0.02, 0.1, 2) * side  # ends of the slit
-    ends = 1 / (1 + np.exp(-(y - edges[0]))) / (1 + np.exp(y - side + edges[1]))
+    ends = expit(y - edges[0]) * expit(side - edges[1] - y)
     return image * ends, peaks * ends
 
 
@@ -217,7 +218,7 @@ def echelle(rng, side):
         away = y - row - curve
         blaze = np.sinc(1.1 * (u - rng.normal(0, 0.03))) ** 2
         spectrum = peak * blaze * absorption(rng, x - tilt * away, side, 20)
-        slit = 1 / (1 + np.exp((np.abs(away) - sky_row) / 0.4))
+        slit = expit((sky_row - np.abs(away)) / 0.4)
         light = spectrum * _gauss(away - 0.5, width) + 0.003 * peak * slit
         for _ in range(rng.poisson(1.5)):
             line = _gauss(x - tilt * away - rng.uniform(0, side), 1.2)
