@@ -117,7 +117,7 @@ def cluster(rng, side):
 
 def low_sky(rng, side):
     """Return few stars; the frame has almost no sky."""
-    return star_field(rng, side, space_psf(rng), 0.25, 100, 3e5)
+    return star_field(rng, side, space_psf(rng), 0.6, 150, 3e5)
 
 
 def extragalactic(rng, side):
@@ -125,7 +125,7 @@ def extragalactic(rng, side):
     psf, n = space_psf(rng), int(0.35e-3 * side**2) + 5
     y, x = rng.uniform(0, side, (2, n))
     radius = np.minimum(fluxes(rng, n, 0.8, 15, slope=1.2), 0.04 * side)
-    flux = 400 * radius**1.7 * rng.lognormal(0, 1, n)
+    flux = 1500 * radius**1.7 * rng.lognormal(0, 1, n)
     index = rng.choice([0.8, 1, 1.5, 2.5, 4], n)
     light, peaks = draw_galaxies(rng, psf, side, y, x, flux, radius, index)
     more_light, more_peaks = star_field(rng, side, psf, 0.2, 100, 1e5)
@@ -154,7 +154,7 @@ def resolved_galaxy(rng, side):
 
 def ground_sparse(rng, side):
     """Return stars through seeing."""
-    return star_field(rng, side, ground_psf(rng), 0.4, 500, 1e6)
+    return star_field(rng, side, ground_psf(rng), 0.8, 1500, 3e6)
 
 
 def ground_crowded(rng, side):
@@ -164,10 +164,10 @@ def ground_crowded(rng, side):
 
 def ground_bright(rng, side):
     """Return a sparse field, and saturated stars with spikes."""
-    light, peaks = star_field(rng, side, ground_psf(rng), 0.4, 500, 1e5)
+    light, peaks = star_field(rng, side, ground_psf(rng), 0.8, 1500, 3e5)
     n = rng.integers(4, 10)
     y, x = rng.uniform(0, side, (2, n))
-    flux = fluxes(rng, n, 2e6, 6e7, slope=0.5)
+    flux = fluxes(rng, n, 5e6, 3e8, slope=0.5)
     bright, bright_peaks = draw_stars(spiked_psf(rng), side, y, x, flux)
     return light + bright, np.maximum(peaks, bright_peaks)
 
