@@ -107,8 +107,8 @@ def star_field(rng, side, psf, density, faintest, brightest):
 
 
 def cluster(rng, side):
-    """Return a globular cluster: 3,000 stars, crowded at the centre."""
-    n = 3000
+    """Return a globular cluster: 3,000 stars (side 512), crowded at the centre."""
+    n = int(0.0115 * side**2)
     r = side / 7 * np.sqrt(1 / rng.uniform(0.05, 1, n) - 1)
     phi = rng.uniform(0, 2 * np.pi, n)
     y, x = side / 2 + r * np.sin(phi), side / 2 + r * np.cos(phi)
