@@ -119,7 +119,7 @@ def _bundled(name, sha256):
 _ENTRIES = (
     _bundled(
         "universal",
-        "7cf8cac6480d990df6eb89e3c70c1b60f41d364cd7187aadeefc4c404f5729c6",
+        "99006ba03a363573b660371c60476b52bed159387ca46ea4dc078717518fa76c",
     ),
     _acs(
         "acs-wfc",
