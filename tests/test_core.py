@@ -343,7 +343,7 @@ class TestProvenance:
         cleaned = cosmicray_deepcr(ccd, add_keyword={"WHO": "me"})
         assert cleaned.meta["WHO"] == "me"
         assert "CRMODEL" not in cleaned.meta
-        assert "universal" in cosmicray_deepcr(ccd, add_keyword="CRDONE").meta["CRDONE"]
+        assert "acs-wfc" in cosmicray_deepcr(ccd, add_keyword="CRDONE").meta["CRDONE"]
 
 
 class TestThreshold:

@@ -48,7 +48,7 @@ def test_weights_fetch_export_import(tmp_path, capsys):
 def test_demo(tmp_path, capsys, weights_cache):
     assert main(["demo", "--output-dir", str(tmp_path / "out")]) == 0
     output = capsys.readouterr().out
-    assert "universal flagged" in output
+    assert "acs-wfc flagged" in output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"demo_raw.fits", "demo_cleaned.fits", "demo.png"}
     assert fits.getheader(tmp_path / "out" / "demo_cleaned.fits")["CRNPIX"] > 100

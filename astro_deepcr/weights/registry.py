@@ -9,7 +9,7 @@ from .files import read_spec
 __all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
 
 #: What ``weights=None`` means.
-DEFAULT_WEIGHTS = "universal"
+DEFAULT_WEIGHTS = "acs-wfc"
 #: What ``inpaint='network'`` means.
 DEFAULT_INPAINT_WEIGHTS = "inpaint-acs-wfc-f606w-2-32-scaled"
 
@@ -117,10 +117,6 @@ def _bundled(name, sha256):
 
 
 _ENTRIES = (
-    _bundled(
-        "universal",
-        "99006ba03a363573b660371c60476b52bed159387ca46ea4dc078717518fa76c",
-    ),
     _acs(
         "acs-wfc",
         "mask/ACS-WFC.pth",
@@ -215,6 +211,10 @@ _ENTRIES = (
         "2a754380bfe158a1cfeee12f908f96a2bd5b59cbb7b830a4d06dad930d906111",
         "F606W",
         scale=100.0,
+    ),
+    _bundled(
+        "universal-preview",
+        "29f37a7ead4685890a5811c9d480707abce7b76a28ba33533209ffbbfb57f342",
     ),
 )
 
