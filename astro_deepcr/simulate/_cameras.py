@@ -133,7 +133,10 @@ def _draw_detectors(rng):
     drawn = zip(
         rng.integers(0, len(names)).tolist(),
         rng.log_uniform(0.7, 1.4).tolist(),
-        rng.log_uniform(0.8, 1.8).tolist(),
+        # Some hardly widen a track, as simpler simulations do not at all.
+        torch.where(
+            rng.chance(0.12), rng.uniform(0, 0.2), rng.log_uniform(0.8, 1.8)
+        ).tolist(),
         rng.log_uniform(1.0, 20.0).tolist(),
         rng.log_uniform(0.2, 10.0).tolist(),
         rng.log_uniform(3e4, 2e5).tolist(),
@@ -148,7 +151,7 @@ def _draw_detectors(rng):
         one = replace(
             base,
             thickness=base.thickness * thick,
-            field_free=base.field_free * thick,
+            field_free=base.field_free * (thick if wide > 0.5 else 0.0),
             diffusion=base.diffusion * wide,
             read_noise=noise * u.electron,
             gain=gain * u.electron / u.adu,

@@ -168,17 +168,20 @@ def _envelope(templates):
 
 def _seeing(rng):
     """Elliptical Moffat profiles with an aureole; the two sides differ a bit."""
+    # Some have no wings at all: the Gaussian stars of many other simulations.
+    wingless = per_frame(rng.chance(0.12)[:, None])
     fwhm = per_frame(rng.log_uniform(1.3, 8.0)[:, None] * rng.uniform(0.93, 1.07, 2))
     beta = per_frame(rng.log_uniform(2.0, 6.0)[:, None])
+    beta = torch.where(wingless, 60.0, beta)
     squeeze = rng.uniform(0, 1)[:, None] ** 3 * 0.35 + rng.uniform(0, 0.06, 2)
     angle = rng.uniform(0, math.pi)[:, None] + rng.normal(0.3, 2)
     along, across = rotated(*_offsets(rng.device), per_frame(angle))
     r2 = along**2 * (1 - per_frame(squeeze)) + across**2 / (1 - per_frame(squeeze))
     core2 = (fwhm / 2) ** 2 / (2 ** (1 / beta) - 1)
     templates = (1 + r2 / core2) ** -beta
-    # The aureole: all seeing profiles end in wings flatter than their core's.
+    # The aureole: real seeing profiles end in wings flatter than their core's.
     aureole = per_frame(rng.log_uniform(1e-3, 1e-2)[:, None])
-    templates += aureole * (1 + r2 / (9 * core2)) ** -1.5
+    templates += aureole * ~wingless * (1 + r2 / (9 * core2)) ** -1.5
     return _integrate(templates, torch.zeros(rng.n, device=rng.device))
 
 
