@@ -35,7 +35,7 @@ from .weights import Weights, get_weights
 __all__ = ["clean_lazily", "probability_lazily"]
 
 # Side of a block. Frames come with blocks of their own, which are kept if they fit.
-_BLOCK = 2048
+_BLOCK = 1024
 _LARGEST_BLOCK = 4096
 _LOCAL_FILLS = (None, "median", "mean", "idw")
 
