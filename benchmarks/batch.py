@@ -151,7 +151,8 @@ def large(args):
     ]
     with fits.open(path, memmap=True) as hdus, Watch() as peak:
         begin = time.perf_counter()
-        data = da.from_array(hdus[0].data, chunks=args.block)
+        like = np.empty((0, 0), np.float32)
+        data = da.from_array(hdus[0].section, chunks=args.block, meta=like)
         result = cosmicray_deepcr(data, args.weights)
         built = time.perf_counter() - begin
         da.store(list(result), planes, scheduler="threads")
