@@ -6,7 +6,6 @@ Each block is cleaned like a frame of its own, with as much of its neighbours ar
 as the network looks, and with the statistics of the whole frame.
 """
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -35,8 +34,7 @@ from .weights import Weights, get_weights
 
 __all__ = ["clean_lazily", "probability_lazily"]
 
-# Side of a block, and of the largest square. Frames come with blocks of their own,
-# which are kept if they fit.
+# Side of a block. Frames come with blocks of their own, which are kept if they fit.
 _BLOCK = 1024
 _LARGEST_BLOCK = 4096
 _LOCAL_FILLS = (None, "median", "mean", "idw")
@@ -262,11 +260,7 @@ class _Frame:
         """Run a function on blocks, of those arrays that there are, that overlap."""
         arrays = [array for array in arrays if array is not None]
         depth = -(-depth // stride) * stride
-        area = math.prod(max(sizes, default=0) for sizes in arrays[0].chunks)
-        keep = area <= _LARGEST_BLOCK**2
-        chunks = tuple(
-            _chunks(sizes, depth, stride, keep) for sizes in arrays[0].chunks
-        )
+        chunks = tuple(_chunks(sizes, depth, stride) for sizes in arrays[0].chunks)
         return da.map_overlap(
             function,
             *(array.rechunk(chunks) for array in arrays),
@@ -279,10 +273,10 @@ class _Frame:
         )
 
 
-def _chunks(sizes, depth, stride, keep):
+def _chunks(sizes, depth, stride):
     """Return sizes of blocks along one axis: the old ones, if they fit."""
     aligned = all(size % stride == 0 for size in sizes[:-1])
-    if keep and aligned and depth <= min(sizes):
+    if aligned and depth <= min(sizes) and max(sizes) <= _LARGEST_BLOCK:
         return tuple(sizes)
     length, side = sum(sizes), max(_BLOCK, depth)
     side = -(-side // stride) * stride

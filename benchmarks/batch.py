@@ -46,7 +46,7 @@ def main():
         action.add_argument("--files", type=int, nargs="+" if many else None)
         action.add_argument("--side", type=int, default=512)
         action.add_argument("--chips", type=int, default=2)
-        action.add_argument("--block", type=int, default=512, help="rows, for large")
+        action.add_argument("--block", type=int, default=1024, help="side, for large")
         several = run is throughput
         jobs = [0, 1, 2] if several else 2
         action.add_argument(
@@ -152,7 +152,7 @@ def large(args):
     with fits.open(path, memmap=True) as hdus, Watch() as peak:
         begin = time.perf_counter()
         like = np.empty((0, 0), np.float32)
-        data = da.from_array(hdus[0].section, chunks=(args.block, -1), meta=like)
+        data = da.from_array(hdus[0].section, chunks=args.block, meta=like)
         result = cosmicray_deepcr(data, args.weights)
         built = time.perf_counter() - begin
         da.store(list(result), planes, scheduler="threads")
