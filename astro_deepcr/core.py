@@ -184,10 +184,7 @@ def cosmicray_deepcr(
     to_unit = _converter(pixels, gain, exposure_time)
     floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
     threshold = choose_threshold(entry, threshold, fpr)
-    if neighbor_threshold is not None:
-        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
-    check_number("grow", grow, 0, 100)
-    check_number("max_fraction", max_fraction, 0, 1)
+    _check_limits(threshold, neighbor_threshold, grow, max_fraction)
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit = _parse_flag(flag_bit, ccd)
@@ -358,7 +355,15 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
+def _check_limits(threshold, neighbor_threshold, grow, max_fraction):
+    if neighbor_threshold is not None:
+        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
+    check_number("grow", grow, 0, 100)
+    check_number("max_fraction", max_fraction, 0, 1)
+
+
 def choose_threshold(entry, threshold, fpr):
+    """Return the threshold that is asked for, or else that of the weights."""
     if threshold is not None and fpr is not None:
         msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
         raise ValueError(msg)
