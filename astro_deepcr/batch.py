@@ -18,7 +18,8 @@ from pathlib import Path
 from astropy.table import Table
 
 from . import conf
-from .core import choose_threshold, cosmicray_deepcr, parse_inpaint
+from .arguments import choose_threshold, parse_inpaint
+from .core import cosmicray_deepcr
 from .fits_files import find_fits, find_frames
 from .fits_output import check_target, remove_parts
 from .flags import parse_flag_bit

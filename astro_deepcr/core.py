@@ -9,17 +9,21 @@ call, and each of these calls is one module.
 from functools import partial
 
 import numpy as np
-from astropy import units as u
-from astropy.nddata import NDData
+from astropy.nddata import NDData, StdDevUncertainty
 
 from . import __version__, conf
-from .fill import FILL_METHODS, fill_pixels
-from .flags import parse_flag_bit
+from .apply import hit_probability, replace_hit
+from .arguments import (
+    check_limits,
+    choose_threshold,
+    parse_flag,
+    parse_generator,
+    parse_inpaint,
+)
 from .header import log_to_meta
 from .images import is_dask, parse_image, parse_mask, rebuild
 from .masks import check_fraction, find_cosmic_rays
-from .noise import measure_normalization
-from .units import conversion_factor, parse_readnoise
+from .units import conversion_factor, noise_floor
 from .weights import get_weights
 
 __all__ = ["cosmicray_deepcr", "cosmicray_probability", "inpaint_cosmicrays"]
@@ -34,12 +38,14 @@ def cosmicray_deepcr(
     neighbor_threshold=None,
     grow=0,
     protect=None,
-    inpaint="median",
+    inpaint="network",
+    noise=False,
     gain=None,
     readnoise=None,
     exposure_time=None,
     background=None,
     update_mask=True,
+    add_uncertainty=False,
     flag_bit=None,
     max_fraction=0.2,
     device=None,
@@ -81,9 +87,13 @@ def cosmicray_deepcr(
     protect : array_like of bool, optional
         Pixels that are never flagged, such as known cores of stars.
     inpaint : str, path-like, `~astro_deepcr.weights.Weights` or None, optional
-        How hit pixels are replaced: 'median', 'mean' or 'idw' of their
-        neighbours, 'biharmonic', 'network' (the default inpainting weights), the
-        name or file of inpainting weights, or `None` to leave them as they are.
+        How hit pixels are replaced: 'network' (the default inpainting weights),
+        'median', 'mean' or 'idw' of their neighbours, 'biharmonic', the name or
+        file of inpainting weights, or `None` to leave them as they are.
+    noise : bool or `numpy.random.Generator`, optional
+        Whether replaced pixels get random noise as large as that of their
+        neighbours. Pass a generator to get the same noise again. Use it only where
+        a smooth patch would do harm, such as in tests of statistics.
     gain : float, `~astropy.units.Quantity` or str, optional
         Electrons per adu, or the name of a header keyword. Needed for a frame in
         adu if the weights want electrons, or the reverse; looked up in the header
@@ -101,6 +111,10 @@ def cosmicray_deepcr(
         where bright lines look like cosmic rays.
     update_mask : bool, optional
         Whether flagged pixels are added to the result's mask.
+    add_uncertainty : bool, optional
+        Whether an `~astropy.nddata.NDData` without uncertainty gets one: the Poisson
+        and read noise of its pixels, for which ``readnoise`` is needed, and the
+        expected deviation of those that were replaced.
     flag_bit : int or str, optional
         Bit (4096, 'hst', 'jwst', ..., see `astro_deepcr.flags`) that flagged pixels
         get in the ``.flags`` of a `~astropy.nddata.CCDData`. Mind that slicing
@@ -174,6 +188,8 @@ def cosmicray_deepcr(
             update_mask=update_mask,
             flag_bit=flag_bit,
             add_keyword=add_keyword,
+            noise=noise,
+            add_uncertainty=add_uncertainty,
             gain=gain,
             exposure_time=exposure_time,
             device=device,
@@ -182,14 +198,15 @@ def cosmicray_deepcr(
     entry = get_weights(weights, meta=pixels.meta)
     inpaint = parse_inpaint(inpaint, pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
-    floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
+    floor = noise_floor(readnoise, to_unit, gain, pixels.meta)
     threshold = choose_threshold(entry, threshold, fpr)
-    _check_limits(threshold, neighbor_threshold, grow, max_fraction)
+    check_limits(threshold, neighbor_threshold, grow, max_fraction)
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
-    bit = _parse_flag(flag_bit, ccd)
+    bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
+    deviation = _deviation(add_uncertainty, ccd, readnoise, floor)
 
-    probability = _probability(pixels, entry, to_unit, device)
+    probability = hit_probability(pixels, entry, to_unit, device)
     crmask = find_cosmic_rays(
         probability,
         threshold,
@@ -199,7 +216,15 @@ def cosmicray_deepcr(
         protect=protect,
     )
     fraction = check_fraction(crmask, ~pixels.mask, max_fraction)
-    data, std = _fill(pixels, crmask, inpaint, to_unit, floor, device)
+    data, std = replace_hit(
+        pixels,
+        crmask,
+        inpaint,
+        to_unit,
+        floor=floor,
+        generator=generator,
+        device=device,
+    )
 
     provenance = {
         "CRMODEL": entry.name,
@@ -213,6 +238,7 @@ def cosmicray_deepcr(
         crmask if update_mask else None,
         std=std,
         where=crmask,
+        uncertainty=None if deviation is None else deviation(data),
         flag=None if bit is None else (bit, crmask),
         meta=_log(pixels.meta, provenance, crmask, inpaint, add_keyword),
     )
@@ -274,14 +300,15 @@ def cosmicray_probability(
     pixels = parse_image(ccd, background)
     entry = get_weights(weights, meta=pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
-    return _probability(pixels, entry, to_unit, device)
+    return hit_probability(pixels, entry, to_unit, device)
 
 
 def inpaint_cosmicrays(
     ccd,
     mask,
-    method="median",
+    method="network",
     *,
+    noise=False,
     gain=None,
     readnoise=None,
     exposure_time=None,
@@ -303,7 +330,7 @@ def inpaint_cosmicrays(
         Other masked pixels come back as they are.
     method : str, path-like or `~astro_deepcr.weights.Weights`, optional
         As ``inpaint`` in `cosmicray_deepcr`.
-    gain, readnoise, exposure_time, background, update_mask, device, add_keyword
+    noise, gain, readnoise, exposure_time, background, update_mask, device, add_keyword
         As in `cosmicray_deepcr`.
 
     Returns
@@ -327,18 +354,21 @@ def inpaint_cosmicrays(
     >>> from astro_deepcr import inpaint_cosmicrays
     >>> image = np.full((5, 5), 7.)
     >>> image[2, 2] = 1000.
-    >>> float(inpaint_cosmicrays(image, image > 100)[2, 2])
+    >>> float(inpaint_cosmicrays(image, image > 100, 'median')[2, 2])
     7.0
     """
     pixels = parse_image(ccd, background)
     mask = parse_mask(mask, pixels.mask.shape, "mask")
     method = parse_inpaint(method, pixels.meta)
     if method is None:
-        msg = "method=None would replace nothing; choose 'median', 'network', ..."
+        msg = "method=None would replace nothing; choose 'network', 'median', ..."
         raise ValueError(msg)
     to_unit = _converter(pixels, gain, exposure_time)
-    floor = _noise_floor(readnoise, gain, pixels.meta, to_unit)
-    data, std = _fill(pixels, mask, method, to_unit, floor, device)
+    floor = noise_floor(readnoise, to_unit, gain, pixels.meta)
+    generator = parse_generator(noise)
+    data, std = replace_hit(
+        pixels, mask, method, to_unit, floor=floor, generator=generator, device=device
+    )
     meta = _log(pixels.meta, {}, mask, method, add_keyword)
     new_mask = mask if update_mask else None
     return rebuild(pixels, data, new_mask, std=std, where=mask, meta=meta)
@@ -355,135 +385,19 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
-def _check_limits(threshold, neighbor_threshold, grow, max_fraction):
-    if neighbor_threshold is not None:
-        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
-    check_number("grow", grow, 0, 100)
-    check_number("max_fraction", max_fraction, 0, 1)
-
-
-def choose_threshold(entry, threshold, fpr):
-    """Return the threshold that is asked for, or else that of the weights."""
-    if threshold is not None and fpr is not None:
-        msg = f"threshold={threshold} and fpr={fpr} exclude each other; pass one."
-        raise ValueError(msg)
-    if fpr is not None:
-        return entry.threshold_for(check_number("fpr", fpr, 0, 1))
-    if threshold is None:
-        return entry.threshold
-    return check_number("threshold", threshold, 0, 1)
-
-
-def check_number(name, value, low, high):
-    """Return a number as float if it lies within limits."""
-    if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
-        msg = f"{name}={value!r} must be one number."
-        raise TypeError(msg)
-    if not low <= value <= high:
-        msg = f"{name}={value} must be between {low} and {high}."
-        raise ValueError(msg)
-    return float(value)
-
-
-def _parse_flag(flag_bit, ccd):
-    if flag_bit is None:
+def _deviation(wanted, ccd, readnoise, floor):
+    """Return a function of the data that gives a new uncertainty, or `None`."""
+    if not wanted:
         return None
-    if not hasattr(ccd, "flags") or not isinstance(ccd, NDData):
-        msg = (
-            f"flag_bit needs a CCDData, whose .flags are set; got {type(ccd).__name__}."
-        )
+    if not isinstance(ccd, NDData):
+        msg = f"add_uncertainty needs a CCDData or NDData, not a {type(ccd).__name__}."
         raise TypeError(msg)
-    if ccd.flags is not None and np.asarray(ccd.flags).dtype.kind not in "iu":
-        msg = f"flag_bit needs .flags of integers; these are {type(ccd.flags).__name__}"
-        msg += f" of {np.asarray(ccd.flags).dtype}."
-        raise TypeError(msg)
-    return parse_flag_bit(flag_bit)
-
-
-def parse_inpaint(inpaint, meta):
-    """Return `None`, the name of a classical method, or inpainting weights."""
-    if inpaint is None or (isinstance(inpaint, str) and inpaint in FILL_METHODS):
-        return inpaint
-    if isinstance(inpaint, str) and inpaint == "network":
-        return get_weights(None, task="inpaint", meta=meta)
-    try:
-        return get_weights(inpaint, task="inpaint", meta=meta)
-    except (TypeError, ValueError) as err:
-        methods = ", ".join(map(repr, FILL_METHODS))
-        msg = f"inpaint={inpaint!r} is not known; choose {methods}, 'network' or None."
-        raise ValueError(msg) from err
-
-
-def _model_values(pixels, bad, entry, to_unit):
-    """Return values in the unit of some weights, with bad pixels filled locally."""
-    factor = np.float32(to_unit(entry.unit))
-    with np.errstate(over="ignore"):  # predict refuses what is not finite
-        values = pixels.values * factor
-    if bad.any():
-        values[bad], _ = fill_pixels(values, bad)
-    return values, factor
-
-
-def _probability(pixels, entry, to_unit, device):
-    """Normalise the whole frame once, and run the network over it."""
-    from .inference import predict  # torch, loaded only when it is needed
-
-    values, _ = _model_values(pixels, pixels.mask, entry, to_unit)
-    normalization = measure_normalization(values, pixels.mask, entry)
-    image = normalization.forward(values)[np.newaxis]
-    probability = predict(image, entry, device=device)
-    probability[pixels.mask] = 0
-    return probability
-
-
-def _fill(pixels, hit, inpaint, to_unit, floor, device):
-    """Return the frame's data with hit pixels replaced, and their deviation."""
-    dtype = np.result_type(pixels.data.dtype, np.float32)
-    data = pixels.data.astype(dtype.newbyteorder("="))
-    if inpaint is None or not hit.any():
-        return data, None
-    background = np.broadcast_to(pixels.background, hit.shape)[hit]
-    if isinstance(inpaint, str):
-        filled, std = fill_pixels(pixels.values, hit, pixels.mask, inpaint)
-    else:
-        filled, std = _fill_network(pixels, hit, inpaint, to_unit, device)
-    data[hit] = filled + background
-    if std is None:  # the network does not say
-        _, std = fill_pixels(pixels.values, hit, pixels.mask)
-    elif not isinstance(inpaint, str):
-        return data, std  # of the light, which knows no read noise
-    return data, np.maximum(std, floor(data[hit]))
-
-
-def _fill_network(pixels, hit, entry, to_unit, device):
-    """Return what an inpainting network gives, and its deviation if it tells."""
-    from .inference import predict
-
-    bad = hit | pixels.mask
-    values, factor = _model_values(pixels, bad, entry, to_unit)
-    normalization = measure_normalization(values, bad, entry)
-    image = np.stack([normalization.forward(values), bad.astype(np.float32)])
-    image[0, bad] = 0
-    output = predict(image, entry, where=hit, device=device)
-    if output.ndim == 2:
-        return normalization.inverse(output[hit]) / factor, None
-    value, log_std = output[:, hit]
-    std = np.exp(log_std) * normalization.scale / factor
-    return normalization.inverse(value) / factor, std
-
-
-def _noise_floor(readnoise, gain, meta, to_unit):
-    """Return a function: the least deviation of pixels with certain values."""
+    if ccd.uncertainty is not None:
+        return None
     if readnoise is None:
-        return np.zeros_like
-    gain_factor = to_unit(u.electron)
-    readnoise = parse_readnoise(readnoise, gain, meta)
-
-    def floor(values):
-        electrons = np.maximum(values * gain_factor, 0)
-        return np.sqrt(electrons + readnoise**2) / gain_factor
-
-    return floor
+        msg = "add_uncertainty=True needs the read noise: pass readnoise=... electrons."
+        raise ValueError(msg)
+    return lambda data: StdDevUncertainty(floor(data))
 
 
 def _log(meta, provenance, hit, inpaint, add_keyword):

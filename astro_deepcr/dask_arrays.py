@@ -17,13 +17,8 @@ from astropy import units as u
 from astropy.nddata import NDData
 
 from . import __version__, conf
-from .core import (
-    check_number,
-    choose_threshold,
-    cosmicray_probability,
-    inpaint_cosmicrays,
-    parse_inpaint,
-)
+from .apply import hit_probability, replace_hit
+from .arguments import check_number, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
 from .images import check_data, parse_image
@@ -74,8 +69,10 @@ def clean_lazily(
     grow,
     protect,
     inpaint,
+    noise,
     background,
     update_mask,
+    add_uncertainty,
     flag_bit,
     add_keyword,
     **how,
@@ -87,8 +84,8 @@ def clean_lazily(
     ----------
     ccd : `dask.array.Array` or `~astropy.nddata.NDData` with one
         The frame.
-    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, background, \
-update_mask, flag_bit, add_keyword
+    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, noise, \
+background, update_mask, add_uncertainty, flag_bit, add_keyword
         As in `~astro_deepcr.cosmicray_deepcr`.
     **how
         Its ``gain``, ``exposure_time`` and ``device``.
@@ -105,7 +102,7 @@ update_mask, flag_bit, add_keyword
     ValueError
         For what needs the whole frame at once.
     """
-    _refuse(ccd, neighbor_threshold, flag_bit)
+    _refuse(ccd, neighbor_threshold, flag_bit, noise, add_uncertainty)
     frame = _Frame(ccd, background, how)
     entry = get_weights(weights, meta=frame.meta)
     threshold = choose_threshold(entry, threshold, fpr)
@@ -138,11 +135,13 @@ update_mask, flag_bit, add_keyword
     return cleaned
 
 
-def _refuse(ccd, neighbor_threshold, flag_bit):
+def _refuse(ccd, neighbor_threshold, flag_bit, noise, add_uncertainty):
     """Raise ValueError for what cannot be done block by block."""
     refused = {
         "neighbor_threshold=": neighbor_threshold is not None,
         "flag_bit=": flag_bit is not None,
+        "noise=": noise is not False,
+        "add_uncertainty=": bool(add_uncertainty),
         "an uncertainty (take it off: ccd.uncertainty = None)": getattr(
             ccd, "uncertainty", None
         )
@@ -287,9 +286,9 @@ def _chunks(sizes, depth, stride):
 def _probability_of_block(data, mask, background=None, *, weights, kind, how):
     if not (np.isfinite(data) & ~mask).any():
         return np.zeros(data.shape, np.float32)
-    ccd = NDData(data, mask=mask, **kind)
-    work = partial(cosmicray_probability, ccd, weights, background=background, **how)
-    return _worker().submit(work).result()
+    pixels = parse_image(NDData(data, mask=mask, **kind), background)
+    to_unit, device = _split_off_device(pixels, **how)
+    return _worker().submit(hit_probability, pixels, weights, to_unit, device).result()
 
 
 def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
@@ -301,9 +300,15 @@ def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
 def _fill_of_block(data, mask, crmask, background=None, *, method, kind, how):
     if not crmask.any():
         return data.astype(np.result_type(data.dtype, np.float32).newbyteorder("="))
-    ccd = NDData(data, mask=mask, **kind)
-    work = partial(inpaint_cosmicrays, ccd, crmask, method, background=background)
-    return _worker().submit(work, add_keyword=False, **how).result().data
+    pixels = parse_image(NDData(data, mask=mask, **kind), background)
+    to_unit, device = _split_off_device(pixels, **how)
+    work = partial(replace_hit, floor=np.zeros_like, device=device)
+    return _worker().submit(work, pixels, crmask, method, to_unit).result()[0]
+
+
+def _split_off_device(pixels, *, device=None, **given):
+    """Return a function from a unit to a factor, and the device."""
+    return partial(conversion_factor, pixels.unit, meta=pixels.meta, **given), device
 
 
 @lru_cache

@@ -7,7 +7,7 @@ import numpy as np
 
 from .noise import sky_and_noise
 
-__all__ = ["FILL_METHODS", "FILL_REACH", "fill_pixels"]
+__all__ = ["FILL_METHODS", "FILL_REACH", "fill_pixels", "local_noise"]
 
 # Half widths of the square windows that are tried until enough good pixels are found.
 _RADII = (2, 4, 8, 16)
@@ -17,6 +17,8 @@ FILL_REACH = _RADII[-1]
 _MIN_GOOD = 4
 # Numbers that a batch of windows may hold: 32 MB of float32.
 _BATCH_NUMBERS = 8_000_000
+# Second difference that keeps the size of noise.
+_CURVATURE = np.array([1, -2, 1], np.float32) / np.sqrt(6, dtype=np.float32)
 
 
 def fill_pixels(values, fill, bad=None, method="median"):
@@ -72,6 +74,54 @@ def fill_pixels(values, fill, bad=None, method="median"):
         )
         raise ValueError(msg)
     return FILL_METHODS[method](values, fill, good)
+
+
+def local_noise(values, fill, bad=None):
+    """
+    Estimate the noise around some pixels from the curvature of their neighbourhood.
+
+    Parameters
+    ----------
+    values, fill, bad
+        As for `fill_pixels`.
+
+    Returns
+    -------
+    noise : `~numpy.ndarray` of float32, shape (n,)
+        Standard deviation of the noise of a pixel, in the order of ``values[fill]``.
+
+    Notes
+    -----
+    The image is convolved with a difference of two Laplacians, which lets pass
+    neither a slope nor a ridge along rows or columns, and which leaves uncorrelated
+    noise as large as it was [1]_. Sampled stars still add to the result.
+
+    References
+    ----------
+    .. [1] Immerkaer, J. 1996, "Fast Noise Variance Estimation", Computer Vision and
+       Image Understanding, 64, 300.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.fill import local_noise
+    >>> image = np.random.default_rng(0).normal(0, 2, (99, 99)).astype('float32')
+    >>> image += 9 * np.arange(99, dtype='float32')  # a slope
+    >>> hit = np.zeros((99, 99), bool)
+    >>> hit[40:44, 50] = True
+    >>> bool(np.all(np.abs(local_noise(image, hit) - 2) < 0.8))
+    True
+    """
+    from scipy.ndimage import correlate1d
+
+    known = np.where(fill if bad is None else fill | bad, np.nan, values)
+    for axis in (0, 1):
+        known = correlate1d(known, _CURVATURE, axis, mode="constant", cval=np.nan)
+    unknown = np.isnan(known)
+    if unknown.all():  # no 3 x 3 good pixels are left together
+        return fill_pixels(values, fill, bad)[1]
+    windows = _fill_windows(known, fill, ~unknown, _median)
+    return windows[1]
 
 
 def _names():

@@ -146,7 +146,17 @@ def parse_mask(mask, shape, name):
     return mask.astype(bool)
 
 
-def rebuild(pixels, data, mask, *, std=None, where=None, flag=None, meta=None):
+def rebuild(
+    pixels,
+    data,
+    mask,
+    *,
+    std=None,
+    where=None,
+    uncertainty=None,
+    flag=None,
+    meta=None,
+):
     """
     Give a result the class of the image it came from.
 
@@ -161,7 +171,9 @@ def rebuild(pixels, data, mask, *, std=None, where=None, flag=None, meta=None):
         the mask as it is.
     std, where : `~numpy.ndarray`, optional
         Standard deviation of the pixels ``where``, written into an existing
-        uncertainty.
+        uncertainty, or into the new one.
+    uncertainty : `~astropy.nddata.NDUncertainty`, optional
+        Instead of that of the source.
     flag : tuple of (int, `~numpy.ndarray` of bool), optional
         A bit, and the pixels whose ``.flags`` get it.
     meta : dict-like, optional
@@ -174,7 +186,9 @@ def rebuild(pixels, data, mask, *, std=None, where=None, flag=None, meta=None):
     """
     source = pixels.source
     if isinstance(source, NDData):
-        return _rebuild_nddata(pixels, data, mask, std, where, flag, meta)
+        if uncertainty is None:
+            std = None if std is None else (std, where)
+        return _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta)
     if isinstance(source, np.ma.MaskedArray):
         old = np.ma.getmaskarray(source)
         return np.ma.MaskedArray(data, old.copy() if mask is None else old | mask)
@@ -283,11 +297,10 @@ def _parse_background(background, shape, unit):
     return array.astype(np.float32)
 
 
-def _rebuild_nddata(pixels, data, mask, std, where, flag, meta):
+def _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta):
     source = pixels.source
     old = None if source.mask is None else np.asarray(source.mask)
     new_mask = old if mask is None else (mask if old is None else old | mask)
-    uncertainty = copy.deepcopy(source.uncertainty)
     result = type(source)(
         data,
         mask=copy.deepcopy(new_mask),
@@ -298,7 +311,7 @@ def _rebuild_nddata(pixels, data, mask, std, where, flag, meta):
         psf=copy.deepcopy(source.psf),
     )
     if std is not None and result.uncertainty is not None:
-        _update_uncertainty(result.uncertainty, std, where, source.unit)
+        _update_uncertainty(result.uncertainty, *std, source.unit)
     if getattr(source, "flags", None) is not None:
         result.flags = copy.deepcopy(source.flags)
     if flag is not None:

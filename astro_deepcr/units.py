@@ -4,12 +4,14 @@
 import math
 from numbers import Real
 
+import numpy as np
 from astropy import units as u
 
 __all__ = [
     "EXPOSURE_KEYWORDS",
     "GAIN_KEYWORDS",
     "conversion_factor",
+    "noise_floor",
     "parse_exposure_time",
     "parse_gain",
     "parse_readnoise",
@@ -221,6 +223,42 @@ def parse_readnoise(readnoise, gain=None, meta=None):
         msg = f"readnoise={readnoise} must be a number of electrons, 0 or more."
         raise ValueError(msg)
     return number
+
+
+def noise_floor(readnoise, to_unit, gain=None, meta=None):
+    """
+    Make a function that gives the smallest noise that readings can have.
+
+    Parameters
+    ----------
+    readnoise : float, `~astropy.units.Quantity` or None
+        See `parse_readnoise`; `None` means that nothing is known.
+    to_unit : callable
+        Gives for a unit the factor from that of the frame to it.
+    gain, meta
+        As for `parse_readnoise`.
+
+    Returns
+    -------
+    floor : callable
+        Gives for values of the frame their Poisson and read noise, or 0.
+
+    Examples
+    --------
+    >>> from astro_deepcr.units import noise_floor
+    >>> float(noise_floor(3.0, lambda unit: 1.0)(16.0))
+    5.0
+    """
+    if readnoise is None:
+        return np.zeros_like
+    factor = to_unit(u.electron)
+    readnoise = parse_readnoise(readnoise, gain, meta)
+
+    def floor(values):
+        electrons = np.maximum(values * factor, 0)
+        return np.sqrt(electrons + readnoise**2) / factor
+
+    return floor
 
 
 def _parse(name, value, target, keywords, meta, unit, wanted):

@@ -13,7 +13,7 @@ import torch
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
 from .fill_unet import FillUNet
-from .plain_unet import PlainUNet, fold, reparametrize
+from .plain_unet import PlainUNet, fold, reparametrize, widen
 
 __all__ = [
     "ARCHITECTURES",
@@ -24,6 +24,7 @@ __all__ = [
     "fold",
     "model_reach",
     "reparametrize",
+    "widen",
 ]
 
 #: Name (as weights files give it) -> class.

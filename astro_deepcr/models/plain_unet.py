@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["PlainUNet", "fold", "reparametrize"]
+__all__ = ["PlainUNet", "fold", "reparametrize", "widen"]
 
 _STEMS = {"full": 1, "unshuffle": 2}
 # Cosmic rays hit about one pixel in a hundred: where training starts from.
@@ -252,6 +252,62 @@ def fold(network):
         if parametrize.is_parametrized(layer, "weight"):
             state[f"{name}.weight"] = layer.weight
     return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def widen(state, network):
+    """
+    Carry the tensors of a narrow network over to a wider one.
+
+    The wider network at first computes the same: what its new channels see is as it
+    was before (random, if it was just built), and nobody listens to them yet [1]_.
+
+    Parameters
+    ----------
+    state : dict of str to `torch.Tensor`
+        Of a plain network with fewer channels and else the same arguments.
+    network : `PlainUNet`
+        Not reparametrised; is changed.
+
+    Returns
+    -------
+    network : `PlainUNet`
+        The same object.
+
+    Raises
+    ------
+    ValueError
+        If the networks differ in more than their widths, or this one is narrower.
+
+    References
+    ----------
+    .. [1] Chen, T., Goodfellow, I. & Shlens, J. 2016, "Net2Net: Accelerating Learning
+       via Knowledge Transfer", ICLR (there, new channels are copies).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from astro_deepcr.models import PlainUNet, widen
+    >>> narrow = PlainUNet(widths=(4, 8), depths=1)
+    >>> wide = widen(narrow.state_dict(), PlainUNet(widths=(6, 9), depths=1))
+    >>> image = torch.randn(1, 1, 16, 16)
+    >>> torch.allclose(narrow(image), wide(image), atol=1e-5)
+    True
+    """
+    wide = network.state_dict()
+    fits = wide.keys() == state.keys() and all(
+        all(map(int.__ge__, tensor.shape, state[name].shape))
+        for name, tensor in wide.items()
+    )
+    if not fits:
+        msg = "The network must be the same but for widths, none of them smaller."
+        raise ValueError(msg)
+    for name, tensor in wide.items():
+        old = state[name]
+        if old.ndim > 1:  # the old outputs do not listen to new channels
+            tensor[: len(old), old.shape[1] :] = 0
+        tensor[tuple(map(slice, old.shape))] = old
+    network.load_state_dict(wide)
+    return network
 
 
 def _see(layer, image, dtype):

@@ -169,8 +169,8 @@ def _envelope(templates):
 def _seeing(rng):
     """Elliptical Moffat profiles with an aureole; the two sides differ a bit."""
     # Some have no wings at all: the Gaussian stars of many other simulations.
-    wingless = per_frame(rng.chance(0.12)[:, None])
-    fwhm = per_frame(rng.log_uniform(1.3, 8.0)[:, None] * rng.uniform(0.93, 1.07, 2))
+    wingless = per_frame(rng.chance(0.15)[:, None])
+    fwhm = per_frame(rng.log_uniform(1.2, 8.0)[:, None] * rng.uniform(0.93, 1.07, 2))
     beta = per_frame(rng.log_uniform(2.0, 6.0)[:, None])
     beta = torch.where(wingless, 60.0, beta)
     squeeze = rng.uniform(0, 1)[:, None] ** 3 * 0.35 + rng.uniform(0, 0.06, 2)

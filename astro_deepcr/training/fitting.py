@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..devices import cpu_has_bfloat16, cpu_threads
 from ..exceptions import TrainingError
-from ..models import build_model, fold, model_reach, reparametrize
+from ..models import build_model, fold, model_reach, reparametrize, widen
 from ..weights import Weights, get_weights, resolve, save_weights
 from ..weights.files import load_state
 from ._batch import Batch, InputForm, Key
@@ -73,7 +73,8 @@ def fit(
         A name of `astro_deepcr.models.ARCHITECTURES`; 'plain-unet' or 'fill-unet' by
         default. Not used with ``start``.
     arguments : dict, optional
-        Of the architecture.
+        Of the architecture. With ``start``, those that are to be other than there:
+        larger ``widths``, see `~astro_deepcr.models.widen`.
     validation : source or list, optional
         As ``data``. By default the last frames of ``data`` are held out.
     about : dict, optional
@@ -385,6 +386,7 @@ def _describe(output, task, start, architecture, arguments, about):
     if start is not None:
         old = get_weights(start, task=None)
         spec = old.to_spec() | {"trained_on": f"{old.trained_on}; then tuned"}
+        spec["arguments"] = dict(old.arguments) | dict(arguments or {})
     else:
         architecture = architecture or TASKS[task].architecture
         halo, stride = model_reach(architecture, arguments or {})
@@ -404,7 +406,12 @@ def _make_network(entry, start, config):
     """Return the network to be trained, with weights that the seed decides."""
     network = _build(entry, config.seed)
     if start is not None:
-        network.load_state_dict(load_state(resolve(get_weights(start, task=None))))
+        old = get_weights(start, task=None)
+        state = load_state(resolve(old))
+        if old.arguments == entry.arguments:
+            network.load_state_dict(state)
+        else:
+            widen(state, network)
     if config.reparametrize:
         reparametrize(network)
     return network.to(memory_format=torch.channels_last)

@@ -1,0 +1,118 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What is computed from the pixels of a frame: probabilities, and replaced values."""
+
+import numpy as np
+
+from .fill import fill_pixels, local_noise
+from .noise import measure_normalization
+
+__all__ = ["hit_probability", "replace_hit"]
+
+
+def hit_probability(pixels, entry, to_unit, device=None):
+    """
+    Normalise a whole frame once, and run a mask network over it.
+
+    Parameters
+    ----------
+    pixels : `~astro_deepcr.images.PixelData`
+        The frame.
+    entry : `~astro_deepcr.weights.Weights`
+        Of a mask network.
+    to_unit : callable
+        Gives for a unit the factor from that of the frame to it.
+    device : str, optional
+        As in `~astro_deepcr.cosmicray_deepcr`.
+
+    Returns
+    -------
+    probability : `~numpy.ndarray` of float32, shape (rows, columns)
+        0 where the frame is masked.
+    """
+    from .inference import predict  # torch, loaded only when it is needed
+
+    values, _ = _in_unit_of(entry, pixels, pixels.mask, to_unit)
+    normalization = measure_normalization(values, pixels.mask, entry)
+    image = normalization.forward(values)[np.newaxis]
+    probability = predict(image, entry, device=device)
+    probability[pixels.mask] = 0
+    return probability
+
+
+def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=None):
+    """
+    Replace pixels by what their neighbours, or a network, say of them.
+
+    Parameters
+    ----------
+    pixels : `~astro_deepcr.images.PixelData`
+        The frame.
+    hit : `~numpy.ndarray` of bool, shape (rows, columns)
+        The pixels.
+    inpaint : str, `~astro_deepcr.weights.Weights` or None
+        A classical method, an inpainting network, or nothing to be done.
+    to_unit, device
+        As for `hit_probability`.
+    floor : callable
+        Gives for values the smallest deviation that a reading of them has.
+    generator : `numpy.random.Generator`, optional
+        Noise like that of the neighbours is drawn from it.
+
+    Returns
+    -------
+    data : `~numpy.ndarray` of float, shape (rows, columns)
+        A copy of the frame's data with pixels replaced.
+    std : `~numpy.ndarray` or None, shape (n,)
+        Expected deviation of the pixels ``hit``.
+    """
+    dtype = np.result_type(pixels.data.dtype, np.float32)
+    data = pixels.data.astype(dtype.newbyteorder("="))
+    if inpaint is None or not hit.any():
+        return data, None
+    filled, std = _fill(pixels, hit, inpaint, to_unit, device)
+    background = np.broadcast_to(pixels.background, hit.shape)[hit]
+    data[hit] = filled + background
+    if isinstance(inpaint, str):  # networks tell of the light, which has no read noise
+        std = np.maximum(std, floor(data[hit]))
+    if generator is not None:
+        sigma = local_noise(pixels.values, hit, pixels.mask)
+        data[hit] += sigma * generator.standard_normal(sigma.size, np.float32)
+        std = std if isinstance(inpaint, str) else np.hypot(std, sigma)
+    return data, std
+
+
+def _fill(pixels, hit, inpaint, to_unit, device):
+    """Return values of hit pixels, less the background, and their deviation."""
+    if isinstance(inpaint, str):
+        return fill_pixels(pixels.values, hit, pixels.mask, inpaint)
+    filled, std = _fill_by_network(pixels, hit, inpaint, to_unit, device)
+    if std is None:  # the network does not say
+        _, std = fill_pixels(pixels.values, hit, pixels.mask)
+    return filled, std
+
+
+def _fill_by_network(pixels, hit, entry, to_unit, device):
+    """Return what an inpainting network gives, and its deviation if it tells."""
+    from .inference import predict
+
+    bad = hit | pixels.mask
+    values, factor = _in_unit_of(entry, pixels, bad, to_unit)
+    normalization = measure_normalization(values, bad, entry)
+    image = np.stack([normalization.forward(values), bad.astype(np.float32)])
+    image[0, bad] = 0
+    output = predict(image, entry, where=hit, device=device)
+    if output.ndim == 2:
+        return normalization.inverse(output[hit]) / factor, None
+    value, log_std = output[:, hit]
+    std = np.exp(log_std) * normalization.scale / factor
+    return normalization.inverse(value) / factor, std
+
+
+def _in_unit_of(entry, pixels, bad, to_unit):
+    """Return values in the unit of some weights, with bad pixels filled locally."""
+    factor = np.float32(to_unit(entry.unit))
+    with np.errstate(over="ignore"):  # predict refuses what is not finite
+        values = pixels.values * factor
+    if bad.any():
+        values[bad], _ = fill_pixels(values, bad)
+    return values, factor
