@@ -207,4 +207,14 @@ class TestInpaint:
         image = GOOD.copy()
         image[3, 3] = np.nan
         filled = inpaint_cosmicrays(image, np.isnan(image))
-        assert filled[3, 3] == 100
+        assert abs(filled[3, 3] - 100) < 2
+
+    def test_noise(self):
+        with pytest.raises(TypeError, match=r"noise=42 must be True, False or a numpy"):
+            inpaint_cosmicrays(GOOD, GOOD < 0, noise=42)
+
+    def test_add_uncertainty(self):
+        with pytest.raises(TypeError, match="needs a CCDData or NDData, not a ndarray"):
+            cosmicray_deepcr(GOOD, add_uncertainty=True)
+        with pytest.raises(ValueError, match="needs the read noise"):
+            cosmicray_deepcr(CCDData(GOOD, unit="adu"), add_uncertainty=True)

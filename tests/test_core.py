@@ -281,12 +281,14 @@ class TestUncertainty:
             uncertainty=StdDevUncertainty(np.full(frame[0].shape, 0.012)),
         )
         arguments = {"gain": 2, "exposure_time": 1000}
-        cleaned = cosmicray_deepcr(rate, readnoise=50 * u.adu, **arguments)
+        cleaned = cosmicray_deepcr(
+            rate, inpaint="median", readnoise=50 * u.adu, **arguments
+        )
         std = cleaned.uncertainty.array[cleaned.mask]
         assert np.all((std > 0.1) & (std < 0.12))
 
     def test_readnoise_is_a_floor(self, ccd):
-        cleaned = cosmicray_deepcr(ccd, readnoise=300)
+        cleaned = cosmicray_deepcr(ccd, inpaint="median", readnoise=300)
         found = cleaned.mask & ~ccd.mask
         assert np.all(cleaned.uncertainty.array[found] >= 300)
 
@@ -305,6 +307,50 @@ class TestUncertainty:
         cleaned = cosmicray_deepcr(CCDData(frame[0], unit="electron"))
         assert cleaned.uncertainty is None
 
+    def test_one_is_made_when_asked(self, frame):
+        ccd = CCDData(frame[0], unit="electron")
+        cleaned = cosmicray_deepcr(ccd, readnoise=7, add_uncertainty=True)
+        std, hit = cleaned.uncertainty.array, cleaned.mask
+        assert isinstance(cleaned.uncertainty, StdDevUncertainty)
+        expected = np.sqrt(np.maximum(frame[0], 0) + 49)
+        assert np.allclose(std[~hit], expected[~hit])
+        assert np.all((std[hit] > 0) & (std[hit] < 12))
+        assert ccd.uncertainty is None
+
+    def test_an_old_one_is_kept(self, ccd):
+        ccd.uncertainty = VarianceUncertainty(np.full(ccd.shape, 121.0))
+        cleaned = cosmicray_deepcr(ccd, readnoise=7, add_uncertainty=True)
+        assert isinstance(cleaned.uncertainty, VarianceUncertainty)
+        assert np.all(cleaned.uncertainty.array[~cleaned.mask] == 121)
+
+    def test_the_network_states_its_error(self):
+        image, truth = draw_frame((300, 300), tracks=400)
+        ccd = CCDData(image, unit="electron")
+        ccd.uncertainty = StdDevUncertainty(np.ones(image.shape))
+        filled = inpaint_cosmicrays(ccd, truth)
+        pull = (filled.data[truth] - 100) / filled.uncertainty.array[truth]
+        assert 0.3 < np.std(pull) < 1.3
+        assert np.std(filled.data[truth] - 100) < 5  # the noise of a pixel is 10
+
+
+class TestNoise:
+    def test_statistics_of_the_neighbours(self):
+        image, truth = draw_frame((300, 300), tracks=400)
+        for method in ("network", "median"):
+            rng = np.random.default_rng(1)
+            filled = inpaint_cosmicrays(image, truth, method, noise=rng)
+            assert 9 < np.std(filled[truth]) < 12.5
+        assert np.array_equal(filled[~truth], image[~truth])
+
+    def test_generator_decides(self, frame):
+        first, second, other = (
+            cosmicray_deepcr(frame[0], noise=np.random.default_rng(seed))[0]
+            for seed in (1, 1, 2)
+        )
+        assert np.array_equal(first, second)
+        assert not np.array_equal(first, other)
+        assert not np.array_equal(cosmicray_deepcr(frame[0], noise=True)[0], first)
+
 
 class TestProvenance:
     def test_standard_keywords_survive_fits(self, ccd, tmp_path):
@@ -317,7 +363,7 @@ class TestProvenance:
         assert meta["CRMODEL"] == "acs-wfc"
         assert meta["CRSHA"] == "0075cef7a8b7"
         assert meta["CRTHRESH"] == 0.5
-        assert meta["CRFILL"] == "median"
+        assert meta["CRFILL"] == "inpaint-universal"
         assert meta["CRNPIX"] == np.count_nonzero(cleaned.mask) - 1
         assert meta["CRFRAC"] == pytest.approx(meta["CRNPIX"] / (ccd.data.size - 1))
         assert meta["OBJECT"] == "M31"

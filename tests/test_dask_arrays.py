@@ -84,7 +84,7 @@ class TestEqual:
         "options",
         [
             {"grow": 2.5, "threshold": 0.3},
-            {"inpaint": "network"},
+            {"inpaint": "median"},
             {"inpaint": "idw", "background": 20.0},
             {"inpaint": None, "update_mask": True},
             {"background": np.linspace(0, 50, SHAPE[1]) * np.ones(SHAPE)},
@@ -176,6 +176,8 @@ class TestRefused:
         [
             ({"neighbor_threshold": 0.2}, "without neighbor_threshold="),
             ({"flag_bit": 4}, "without flag_bit="),
+            ({"noise": True}, "without noise="),
+            ({"add_uncertainty": True}, "without add_uncertainty="),
             ({"inpaint": "biharmonic"}, "needs the whole frame"),
             ({"threshold": 3}, "between 0"),
             ({"grow": -1}, "between 0"),

@@ -11,7 +11,7 @@ __all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
 #: What ``weights=None`` means.
 DEFAULT_WEIGHTS = "acs-wfc"
 #: What ``inpaint='network'`` means.
-DEFAULT_INPAINT_WEIGHTS = "inpaint-acs-wfc-f606w-2-32-scaled"
+DEFAULT_INPAINT_WEIGHTS = "inpaint-universal"
 
 _DEEPCR = (
     "https://raw.githubusercontent.com/profjsb/deepCR/"
@@ -211,6 +211,10 @@ _ENTRIES = (
         "2a754380bfe158a1cfeee12f908f96a2bd5b59cbb7b830a4d06dad930d906111",
         "F606W",
         scale=100.0,
+    ),
+    _bundled(
+        "inpaint-universal",
+        "61fd323d21f18f5d8f1d1071dc27cf99b38c37cd4899ef842ad6c21bfc81604d",
     ),
     _bundled(
         "universal-preview",
