@@ -187,7 +187,8 @@ def rebuild(
     source = pixels.source
     if isinstance(source, NDData):
         if uncertainty is None:
-            std = None if std is None else (std, where)
+            uncertainty = copy.deepcopy(source.uncertainty)
+        std = None if std is None else (std, where)
         return _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta)
     if isinstance(source, np.ma.MaskedArray):
         old = np.ma.getmaskarray(source)

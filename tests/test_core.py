@@ -253,13 +253,13 @@ class TestUncertainty:
         assert type(cleaned.uncertainty) is cls
         assert np.all(cleaned.uncertainty.array[~found] == 11.0**power)
         std = cleaned.uncertainty.array[found] ** (1 / power)
-        assert 5 < np.median(std) < 40
+        assert 0.3 < np.median(std) < 11
 
     def test_own_unit_of_the_uncertainty(self, ccd):
         ccd.uncertainty = StdDevUncertainty(np.full(ccd.shape, 0.011), unit="kelectron")
         reference = cosmicray_deepcr(ccd)
         found = reference.mask & ~ccd.mask
-        assert 0.005 < np.median(reference.uncertainty.array[found]) < 0.04
+        assert 0.0003 < np.median(reference.uncertainty.array[found]) < 0.011
 
     @pytest.mark.parametrize("array", [144, np.full((96, 80), 144)])
     def test_integers_and_one_number_for_all(self, frame, array):
@@ -339,7 +339,7 @@ class TestNoise:
         for method in ("network", "median"):
             rng = np.random.default_rng(1)
             filled = inpaint_cosmicrays(image, truth, method, noise=rng)
-            assert 9 < np.std(filled[truth]) < 12.5
+            assert 9 < np.std(filled[truth]) < 16
         assert np.array_equal(filled[~truth], image[~truth])
 
     def test_generator_decides(self, frame):
