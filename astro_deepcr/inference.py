@@ -123,7 +123,8 @@ def _predict_in_memory(image, weights, where, device, dtype):
 @lru_cache(maxsize=8)
 def _load_network(weights, device, dtype):
     """Load a network onto a device; kept, since frames come in hundreds."""
-    network = build_model(weights.architecture, weights.arguments)
+    with torch.random.fork_rng(devices=[]):  # what it starts with is drawn
+        network = build_model(weights.architecture, weights.arguments)
     state = load_state(resolve(weights))
     try:
         network.load_state_dict(state)

@@ -37,6 +37,7 @@ def main(arguments=None):
     inpaint-acs-wfc-f606w-2-32
     inpaint-acs-wfc-f606w-2-32-scaled
     inpaint-acs-wfc-f606w-3-32
+    inpaint-universal
     0
     """
     options = _parser().parse_args(arguments)

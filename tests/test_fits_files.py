@@ -117,7 +117,7 @@ class TestClean:
     def test_whole_way(self, mef, image, capsys):
         before = mef.read_bytes()
         assert main(["clean", str(mef), "--weights", "auto"]) == 0
-        assert "flagged by acs-wfc at 0.5, fill: median" in capsys.readouterr().out
+        assert "flagged by acs-wfc at 0.5, fill: inpaint-" in capsys.readouterr().out
         assert mef.read_bytes() == before
         with fits.open(mef.with_name("frame_cleaned.fits"), checksum=True) as hdus:
             crmask = hdus["CRMASK"].data.astype(bool)
@@ -191,7 +191,7 @@ class TestClean:
         assert main(command) == 0
         history = "".join(fits.getheader(target, 3)["HISTORY"])
         assert history.startswith("astro_deepcr")
-        assert history.endswith("-scaled")
+        assert history.endswith("-universal")
 
     def test_options(self, mef, tmp_path):
         target = tmp_path / "out.fits"

@@ -81,7 +81,7 @@ class TestTiles:
         frame = draw_frame((123, 131), 30, seed=1)[0]
         bright, good = frame > 500, np.zeros(frame.shape, bool)
         frame = measure_normalization(frame, good, weights).forward(frame)
-        channels = weights.arguments.get("in_channels", 1)
+        channels = {"mask": 1, "inpaint": 2}[task]
         frames = np.stack([frame, bright][:channels]).astype(np.float32)
         with conf.set_temp("tile_size", 1024):
             whole = predict(frames, weights)

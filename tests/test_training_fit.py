@@ -411,9 +411,20 @@ class TestInpainting:
 
     def test_goes_on_from_itself(self, weights, tmp_path):
         source = SimulatedFrames(every=10**6, fresh=4, side=64, hide=True)
-        options = SHORT | {"steps": 2}
+        options = {k: v for k, v in SHORT.items() if k != "arguments"} | {"steps": 2}
         again = fit(source, tmp_path / "on.safetensors", start=weights, **options)
         assert again.task == "inpaint"
+
+    def test_goes_on_wider(self, tmp_path):
+        source = SimulatedFrames(every=10**6, fresh=4, side=64)
+        start = fit(source, tmp_path / "a.safetensors", **SHORT)
+        wide = SHORT | {"steps": 1, "arguments": {"widths": (6, 12)}}
+        weights = fit(source, tmp_path / "b.safetensors", start=start, **wide)
+        assert list(weights.arguments["widths"]) == [6, 12]
+        assert weights.arguments["depths"] == start.arguments["depths"]
+        narrow = SHORT | {"arguments": {"widths": (2, 4)}}
+        with pytest.raises(ValueError, match="none of them smaller"):
+            fit(source, tmp_path / "c.safetensors", start=start, **narrow)
 
     def test_unknown_task(self, frames, tmp_path):
         with pytest.raises(ValueError, match="task='fill' is not known; choose one of"):
