@@ -157,7 +157,7 @@ def test_units(unit, arguments, match):
 )
 def test_what_is_given_must_be_right_for_weights_of_any_unit(arguments, match):
     with pytest.raises(ValueError, match=match):
-        cosmicray_deepcr(CCDData(GOOD, unit="adu"), "universal-preview", **arguments)
+        cosmicray_deepcr(CCDData(GOOD, unit="adu"), "universal", **arguments)
 
 
 def test_unit_that_is_not_linear():

@@ -217,8 +217,8 @@ _ENTRIES = (
         "61fd323d21f18f5d8f1d1071dc27cf99b38c37cd4899ef842ad6c21bfc81604d",
     ),
     _bundled(
-        "universal-preview",
-        "29f37a7ead4685890a5811c9d480707abce7b76a28ba33533209ffbbfb57f342",
+        "universal",
+        "4e0c2d03fc9b814cb77beeb725481077fd53be3cb20fc02bed01fe9e7585a2f6",
     ),
 )
 
