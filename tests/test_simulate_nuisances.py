@@ -99,3 +99,25 @@ def test_pattern_of_the_readout_is_small():
     pattern = nuisances.readout_pattern(draws(), (64, 64), torch.full((64,), 5.0))
     assert pattern.std() < 10
     assert (pattern == 0).all(dim=2).all(dim=1).any()
+
+
+def test_sharp_tracks_are_one_pixel_wide_and_have_their_own_events():
+    charge = torch.zeros(400, 64, 80)
+    charge[:, 10, 10] = 7.0
+    event_id = (charge > 0).long()
+    got, events = nuisances.sharp_tracks(
+        draws(400), charge, event_id, torch.full((400,), 5.0)
+    )
+    assert charge.sum().item() == pytest.approx(7 * 400)  # the caller's own
+    assert (got >= charge).all()
+    assert torch.equal(events > 0, got > 0)
+    some = (got > charge).flatten(1).any(dim=1)
+    assert 0.04 < some.float().mean() < 0.2
+    added = got[some] - charge[some]
+    assert 0.0005 < (added > 0).float().mean() < 0.03
+    event = events[events > 1][0]
+    frame, row, column = torch.nonzero(events == event).T
+    assert len(set(frame.tolist())) == 1
+    # each step goes to a neighbour, and no pixel is shared by two steps
+    extent = max(row.max() - row.min(), column.max() - column.min()) + 1
+    assert len(row) <= extent

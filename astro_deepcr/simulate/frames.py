@@ -175,13 +175,14 @@ def simulate_frames(
         generator=generator,
         device=device,
     )
-    charge = rays.charge
+    charge, event_id = rays.charge, rays.event_id
     if nuisances:
+        charge, event_id = effects.sharp_tracks(rng, charge, event_id, cameras.sigma)
         light, charge = effects.transfer_trails(rng, [light, charge])
     exposed = _expose(rng, light, charge, cameras, nuisances)
     return Frames(
         **exposed,
-        event_id=_spread(rays.event_id, exposed["charge"]),
+        event_id=_spread(event_id, exposed["charge"]),
         bad=bad,
         star_cores=_snap(cores, light, cameras.sigma),
         meta=cameras.describe(kinds),

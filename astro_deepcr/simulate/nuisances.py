@@ -10,7 +10,17 @@ from torch.nn import functional
 from ._fields import pixel_grid, power_law_field, rotated
 from ._random import per_frame
 
-__all__ = ["Resampling", "bleed", "detector_defects", "optics", "transfer_trails"]
+__all__ = [
+    "Resampling",
+    "bleed",
+    "detector_defects",
+    "optics",
+    "sharp_tracks",
+    "transfer_trails",
+]
+
+# Mean length of sharp tracks, in pixels.
+_SHARP_MEAN = 10
 
 
 def optics(rng, light, sigma):
@@ -143,6 +153,55 @@ def _bad_columns(rng, shape):
     loss = (below & ~bright) * each.uniform(0.02, 1)[:, None]
     gain[frame, :, column] = 1 - loss
     return light, gain
+
+
+def sharp_tracks(rng, charge, event_id, sigma):
+    """
+    Add straight tracks that no diffusion has widened, one pixel wide, to some frames.
+
+    Real ones are hardly ever that sharp, but simpler simulations draw them so, and
+    thin detectors with large pixels come near.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    charge, event_id : (B, H, W) `torch.Tensor`
+        Of the cosmic rays that there are already.
+    sigma : (B,) `torch.Tensor`
+        Noise of the background, which the tracks are compared with.
+
+    Returns
+    -------
+    charge, event_id : (B, H, W) `torch.Tensor`
+        New ones.
+    """
+    charge, event_id = charge.clone(), event_id.clone()
+    height, width = charge.shape[1:]
+    share = rng.chance(0.12) * rng.log_uniform(1e-3, 0.03)
+    frame, tracks = rng.scatter(rng.poisson(share * height * width / _SHARP_MEAN))
+    length = tracks.log_uniform(0.7, 40).round().clamp_min(1)
+    angle = torch.where(
+        tracks.chance(0.35),
+        tracks.integers(0, 4) * (math.pi / 4),
+        tracks.uniform(0, math.pi),
+    )
+    step = torch.stack([torch.sin(angle), torch.cos(angle)])
+    step = step / step.abs().amax(dim=0)  # one pixel along the longer axis
+    start = torch.stack([tracks.uniform(0, height), tracks.uniform(0, width)])
+    peak = sigma[frame] * tracks.log_uniform(3, 300)
+    uneven = tracks.chance(0.6) * tracks.uniform(0, 0.7)
+    track, pixels = tracks.scatter(length)
+    first = torch.repeat_interleave(torch.cumsum(length, 0) - length, length.long())
+    index = torch.arange(len(track), device=rng.device) - first
+    row, column = (start[:, track] + index * step[:, track]).floor().long()
+    value = peak[track] * torch.exp(uneven[track] * pixels.normal(1.0))
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    place = (frame[track][inside], row[inside], column[inside])
+    charge.index_put_(place, value[inside], accumulate=True)
+    number = event_id.max() + track + 1
+    event_id[place] = number[inside].to(event_id.dtype)
+    return charge, event_id
 
 
 def bleed(light, full_well):
