@@ -6,6 +6,7 @@ Each block is cleaned like a frame of its own, with as much of its neighbours ar
 as the network looks, and with the statistics of the whole frame.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -29,7 +30,8 @@ from .weights import Weights, get_weights
 
 __all__ = ["clean_lazily", "probability_lazily"]
 
-# Side of a block. Frames come with blocks of their own, which are kept if they fit.
+# Side of a block. Frames come with blocks of their own, which are kept if they are
+# between these: smaller ones are mostly overlap, larger ones take much memory.
 _BLOCK = 1024
 _LARGEST_BLOCK = 4096
 _LOCAL_FILLS = (None, "median", "mean", "idw")
@@ -112,9 +114,9 @@ background, update_mask, add_uncertainty, flag_bit, add_keyword
         msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "
         msg += "'median', 'mean', 'idw', 'network' or None."
         raise ValueError(msg)
-    probability = frame.probability(frame.settle(entry))
-    crmask = frame.cosmic_rays(probability, threshold, grow, protect)
-    data = frame.fill(crmask, frame.settle(fill))
+    data, crmask = frame.clean(
+        frame.settle(entry), threshold, grow, protect, frame.settle(fill)
+    )
     if not isinstance(ccd, NDData):
         return data, crmask
     fill_name = str(getattr(fill, "name", fill))
@@ -210,72 +212,74 @@ class _Frame:
             entry.halo + FILL_REACH,
             entry.stride,
             np.float32,
-            self.data,
-            self.mask,
-            self.background,
             weights=entry,
-            **self._common(),
         )
 
-    def cosmic_rays(self, probability, threshold, grow, protect):
-        """Return the mask of cosmic rays."""
-        exclude = self.mask | ~da.isfinite(self.data)
-        protect = self._plane(protect, bool, "protect")
-        return self._map(
-            _mask_of_block,
-            int(np.ceil(grow)),
-            1,
-            bool,
-            probability,
-            exclude,
-            protect,
+    def clean(self, entry, threshold, grow, protect, method):
+        """Return the data with cosmic rays replaced, and the mask of these."""
+        depth, strides = entry.halo + FILL_REACH + int(np.ceil(grow)), [entry.stride]
+        if method is not None:
+            depth += FILL_REACH
+        if isinstance(method, Weights):
+            depth += method.halo
+            strides.append(method.stride)
+        dtype = np.result_type(self.data.dtype, np.float32).newbyteorder("=")
+        # Both results come from one step. If the mask were an array of its own, a large
+        # part of all blocks would be kept until their neighbours' masks are there.
+        both = self._map(
+            _clean_block,
+            depth,
+            math.lcm(*strides),
+            [("data", dtype), ("crmask", bool)],
+            protect=self._plane(protect, bool, "protect"),
+            weights=entry,
+            method=method,
             threshold=threshold,
             grow=grow,
         )
+        return both["data"], both["crmask"]
 
-    def fill(self, crmask, method):
-        """Return the data with cosmic rays replaced."""
-        dtype = np.result_type(self.data.dtype, np.float32).newbyteorder("=")
-        if method is None:
-            return self.data.astype(dtype)
-        is_network = isinstance(method, Weights)
-        return self._map(
-            _fill_of_block,
-            FILL_REACH + (method.halo if is_network else 0),
-            method.stride if is_network else 1,
-            dtype,
-            self.data,
-            self.mask,
-            crmask,
-            self.background,
-            method=method,
-            **self._common(),
-        )
-
-    def _common(self):
-        return {"kind": {"unit": self.unit, "meta": self.meta}, "how": self.how}
-
-    def _map(self, function, depth, stride, dtype, *arrays, **options):
-        """Run a function on blocks, of those arrays that there are, that overlap."""
-        arrays = [array for array in arrays if array is not None]
+    def _map(self, function, depth, stride, dtype, *, protect=None, **options):
+        """Run a function on overlapping blocks of all planes that there are."""
+        planes = {"data": self.data, "mask": self.mask, "background": self.background}
+        planes["protect"] = protect
+        planes = {name: plane for name, plane in planes.items() if plane is not None}
         depth = -(-depth // stride) * stride
-        chunks = tuple(_chunks(sizes, depth, stride) for sizes in arrays[0].chunks)
+        chunks = tuple(_chunks(sizes, depth, stride) for sizes in self.data.chunks)
         return da.map_overlap(
-            function,
-            *(array.rechunk(chunks) for array in arrays),
+            _call_with_names,
+            *(plane.rechunk(chunks) for plane in planes.values()),
             depth=depth,
             boundary="none",
             allow_rechunk=False,
             dtype=dtype,
             meta=np.empty((0, 0), dtype),
+            function=function,
+            names=tuple(planes),
+            kind={"unit": self.unit, "meta": self.meta},
+            how=self.how,
             **options,
         )
+
+
+def _call_with_names(*blocks, function, names, kind, how, **options):
+    """Run a function on the pixels of a block, unless there are none."""
+    planes = dict(zip(names, blocks, strict=True))
+    background, protect = planes.get("background"), planes.get("protect")
+    data, mask = planes["data"], planes["mask"]
+    if not (np.isfinite(data) & ~mask).any():
+        return function(None, data, protect, **options)
+    pixels = parse_image(NDData(data, mask=mask, **kind), background)
+    given = {key: how[key] for key in ("gain", "exposure_time")}
+    to_unit = partial(conversion_factor, pixels.unit, meta=pixels.meta, **given)
+    work = partial(function, pixels, data, protect, **options)
+    return _worker().submit(work, to_unit=to_unit, device=how["device"]).result()
 
 
 def _chunks(sizes, depth, stride):
     """Return sizes of blocks along one axis: the old ones, if they fit."""
     aligned = all(size % stride == 0 for size in sizes[:-1])
-    if aligned and depth <= min(sizes) and max(sizes) <= _LARGEST_BLOCK:
+    if aligned and depth <= min(sizes) and _BLOCK <= max(sizes) <= _LARGEST_BLOCK:
         return tuple(sizes)
     length, side = sum(sizes), max(_BLOCK, depth)
     side = -(-side // stride) * stride
@@ -283,32 +287,26 @@ def _chunks(sizes, depth, stride):
     return (side,) * (number - 1) + (length - side * (number - 1),)
 
 
-def _probability_of_block(data, mask, background=None, *, weights, kind, how):
-    if not (np.isfinite(data) & ~mask).any():
+def _probability_of_block(pixels, data, _protect, *, weights, **run):
+    if pixels is None:
         return np.zeros(data.shape, np.float32)
-    pixels = parse_image(NDData(data, mask=mask, **kind), background)
-    to_unit, device = _split_off_device(pixels, **how)
-    return _worker().submit(hit_probability, pixels, weights, to_unit, device).result()
+    return hit_probability(pixels, weights, **run)
 
 
-def _mask_of_block(probability, exclude, protect=None, *, threshold, grow):
-    return find_cosmic_rays(
-        probability, threshold, grow=grow, exclude=exclude, protect=protect
-    )
-
-
-def _fill_of_block(data, mask, crmask, background=None, *, method, kind, how):
-    if not crmask.any():
-        return data.astype(np.result_type(data.dtype, np.float32).newbyteorder("="))
-    pixels = parse_image(NDData(data, mask=mask, **kind), background)
-    to_unit, device = _split_off_device(pixels, **how)
-    work = partial(replace_hit, floor=np.zeros_like, device=device)
-    return _worker().submit(work, pixels, crmask, method, to_unit).result()[0]
-
-
-def _split_off_device(pixels, *, device=None, **given):
-    """Return a function from a unit to a factor, and the device."""
-    return partial(conversion_factor, pixels.unit, meta=pixels.meta, **given), device
+def _clean_block(pixels, data, protect, *, weights, method, threshold, grow, **run):
+    dtype = np.result_type(data.dtype, np.float32).newbyteorder("=")
+    both = np.zeros(data.shape, [("data", dtype), ("crmask", bool)])
+    both["data"] = data
+    if pixels is not None:
+        probability = hit_probability(pixels, weights, **run)
+        crmask = find_cosmic_rays(
+            probability, threshold, grow=grow, exclude=pixels.mask, protect=protect
+        )
+        both["crmask"] = crmask
+        both["data"], _ = replace_hit(
+            pixels, crmask, method, floor=np.zeros_like, **run
+        )
+    return both
 
 
 @lru_cache
