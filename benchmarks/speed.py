@@ -1,0 +1,222 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Time this package beside its peers, on one frame and in one run.
+
+    python benchmarks/speed.py [--side 2896] [--threads 2] [--weights-dir DIR] ...
+
+Every method runs in a process of its own, warm; the rounds of all methods alternate, so
+that a busy machine harms all of them alike. Printed are medians, the ratio to the first
+method, megapixels per second, the peak of the memory above that of the idle process,
+and for networks the share of the speed that a product of matrices has in the same
+precision. Peers that are not installed are left out.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import multiprocessing
+import statistics
+import threading
+import time
+import warnings
+
+import numpy as np
+import psutil
+from _options import PACKAGES
+
+METHODS = {
+    "astroscrappy, mask + clean": ("astroscrappy", "astroscrappy"),
+    "ccdproc.cosmicray_lacosmic": ("ccdproc", "ccdproc"),
+    "lacosmic": ("lacosmic", "lacosmic"),
+    "deepCR ACS-WFC, mask": ("deepCR", "deepcr"),
+    "acs-wfc float32, mask": (None, "ours", "acs-wfc", "float32", None),
+    "acs-wfc bfloat16, mask": (None, "ours", "acs-wfc", "bfloat16", None),
+    "universal float32, mask": (None, "ours", "universal", "float32", None),
+    "universal bfloat16, mask": (None, "ours", "universal", "bfloat16", None),
+    "universal float32, mask + fill": (None, "ours", "universal", "float32", "network"),
+    "universal bfloat16, mask + fill": (
+        None,
+        "ours",
+        "universal",
+        "bfloat16",
+        "network",
+    ),
+}
+
+
+def make_frame(side):
+    """Return a frame of stars with cosmic rays, in electrons: tiles of one that is."""
+    from astro_deepcr.simulate import make_cosmicray_ccd
+
+    tile = make_cosmicray_ccd((512, 512), seed=1)[0].data.astype(np.float32)
+    number = -(-side // 512)
+    return np.ascontiguousarray(np.tile(tile, (number, number))[:side, :side])
+
+
+def prepare(kind, options, args):
+    """Return a function of an image that does the work of a method."""
+    if kind == "astroscrappy":
+        from astroscrappy import detect_cosmics
+
+        return lambda image: detect_cosmics(image, sepmed=False, objlim=5)
+    if kind == "ccdproc":
+        from ccdproc import cosmicray_lacosmic
+
+        return lambda image: cosmicray_lacosmic(image, gain_apply=False)
+    if kind == "lacosmic":
+        from lacosmic import remove_cosmics
+
+        return lambda image: remove_cosmics(
+            image,
+            contrast=5,
+            cr_threshold=5,
+            neighbor_threshold=0.3,
+            effective_gain=1,
+            readnoise=5,
+        )
+    if kind == "deepcr":
+        from deepCR import deepCR
+
+        model = deepCR(mask="ACS-WFC", device="CPU")
+        return lambda image: model.clean(image, inpaint=False)
+    return prepare_ours(*options, args)
+
+
+def prepare_ours(weights, precision, inpaint, args):
+    """Return a function of an image that runs this package."""
+    import astro_deepcr
+
+    conf = astro_deepcr.conf
+    conf.precision, conf.num_threads, conf.device = precision, args.threads, args.device
+    conf.tile_size, conf.batch_size = args.tile_size, args.batch_size
+    if args.weights_dir:
+        conf.weights_dir = args.weights_dir
+    return lambda image: astro_deepcr.cosmicray_deepcr(
+        image, weights, inpaint=inpaint, max_fraction=1
+    )
+
+
+def serve(connection, name, args):
+    """Run in a process of its own: do the work once for each request."""
+    warnings.simplefilter("ignore")
+    import torch
+
+    torch.set_num_threads(args.threads)
+    work = prepare(METHODS[name][1], METHODS[name][2:], args)
+    image = make_frame(args.side)
+    work(image[:512, :512].copy())
+    process = psutil.Process()
+    idle = process.memory_info().rss
+    while connection.recv():
+        peak, over = [0], threading.Event()
+
+        def look(peak=peak, over=over):
+            while not over.wait(0.005):
+                peak[0] = max(peak[0], process.memory_info().rss - idle)
+
+        watch = threading.Thread(target=look)
+        watch.start()
+        begin = time.perf_counter()
+        work(image)
+        seconds = time.perf_counter() - begin
+        over.set()
+        watch.join()
+        connection.send((seconds, peak[0] / 2**20))
+    connection.close()
+
+
+def measure(names, args):
+    """Return name -> list of (seconds, MiB), after one round that does not count."""
+    context = multiprocessing.get_context("spawn")
+    found = {name: [] for name in names}
+    for turn in range(args.rounds):
+        for name in names:
+            here, there = context.Pipe()
+            process = context.Process(target=serve, args=(there, name, args))
+            process.start()
+            there.close()
+            try:
+                for repeat in range(args.repeats + 1):
+                    here.send(True)
+                    result = here.recv()
+                    if repeat:
+                        found[name].append(result)
+                here.send(False)
+            except (EOFError, OSError):
+                print(f"{name}: failed in round {turn + 1}")
+            process.join()
+    return found
+
+
+def matmul_speed(precision, threads):
+    """Return the GFLOP/s of a product of matrices: what networks could reach."""
+    import torch
+
+    torch.set_num_threads(threads)
+    side = 2048
+    a = torch.randn(side, side, dtype=getattr(torch, precision))
+    spent = []
+    for _ in range(8):
+        begin = time.perf_counter()
+        a @ a
+        spent.append(time.perf_counter() - begin)
+    return 2 * side**3 / min(spent) / 1e9
+
+
+def kiloflop(weights):
+    """Return the thousand floating-point operations of a network for a pixel."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from astro_deepcr.models import build_model
+    from astro_deepcr.weights import get_weights
+
+    entry = get_weights(weights)
+    network = build_model(entry.architecture, entry.arguments)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 1, 64, 64))
+    return counter.get_total_flops() / 64**2 / 1e3
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].strip())
+    parser.add_argument("--side", type=int, default=2896)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tile-size", type=int, default=0)
+    parser.add_argument("--batch-size", type=int, default=0)
+    parser.add_argument("--weights-dir")
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    args = parser.parse_args()
+    names = [
+        name
+        for name in args.methods
+        if not METHODS[name][0] or importlib.util.find_spec(METHODS[name][0])
+    ]
+    print(", ".join(f"{p} {importlib.metadata.version(p)}" for p in PACKAGES))
+    found = measure(names, args)
+    peaks = {p: matmul_speed(p, args.threads) for p in ("float32", "bfloat16")}
+    print({key: f"{value:.0f} GFLOP/s in products" for key, value in peaks.items()})
+    first = None
+    for name in names:
+        if not found[name]:
+            continue
+        seconds = statistics.median(s for s, _ in found[name])
+        memory = max(m for _, m in found[name])
+        first = first or seconds
+        speed = args.side**2 / seconds / 1e6
+        line = (
+            f"{name:32s} {seconds:7.2f} s {speed:6.2f} Mpix/s x{first / seconds:5.1f}"
+        )
+        line += f" {memory:6.0f} MiB"
+        if METHODS[name][1] == "ours" and METHODS[name][4] is None:
+            gflops = kiloflop(METHODS[name][2]) * speed
+            line += f" {gflops:6.0f} GFLOP/s {gflops / peaks[METHODS[name][3]]:4.0%}"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
