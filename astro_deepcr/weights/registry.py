@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "4e0c2d03fc9b814cb77beeb725481077fd53be3cb20fc02bed01fe9e7585a2f6",
+        "94a95fafe8f33d6cb28b8ee0367fc0f34945a6c1ff7962d736e032927ae0c21d",
     ),
 )
 
