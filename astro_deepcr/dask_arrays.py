@@ -249,7 +249,7 @@ class _Frame:
         return da.map_overlap(
             _call_with_names,
             *(plane.rechunk(chunks) for plane in planes.values()),
-            depth=depth,
+            depth=tuple(depth * (len(sizes) > 1) for sizes in chunks),
             boundary="none",
             allow_rechunk=False,
             dtype=dtype,

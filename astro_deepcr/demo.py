@@ -1,12 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The main job on a simulated frame, for ``deepcr demo``."""
 
-from importlib.util import find_spec
-from pathlib import Path
-
 import numpy as np
 
-from . import conf
 from .core import cosmicray_deepcr, cosmicray_probability
 from .evaluation import plot_cosmicrays
 from .simulate import make_cosmicray_ccd
@@ -34,11 +30,10 @@ def run_demo(directory, seed=1):
     """
     directory.mkdir(parents=True, exist_ok=True)
     ccd, truth = make_cosmicray_ccd(seed=seed)
-    entry = get_weights("auto", meta=ccd.meta)
+    entry = get_weights()
     yield f"A simulated {ccd.meta['INSTRUME']} frame of {ccd.meta['EXPTIME']:g} s."
-    with conf.set_temp("weights_dir", _weights_dir()):
-        cleaned = cosmicray_deepcr(ccd, entry)
-        probability = cosmicray_probability(ccd, entry)
+    cleaned = cosmicray_deepcr(ccd, entry)
+    probability = cosmicray_probability(ccd, entry)
     found = cleaned.mask & ~ccd.mask
     untouched = ~(truth.mask | truth.ignore)
     yield (
@@ -52,13 +47,3 @@ def run_demo(directory, seed=1):
     figure.savefig(directory / "demo.png", dpi=120)
     for name in ("demo_raw.fits", "demo_cleaned.fits", "demo.png"):
         yield f"  {directory / name}"
-
-
-def _weights_dir():
-    """
-    Return where the official weights lie already, if the package deepCR brought them.
-
-    Only until this package bundles weights of its own.
-    """
-    carrier = find_spec("learned_models")
-    return str(Path(carrier.origin).parent / "mask") if carrier else conf.weights_dir

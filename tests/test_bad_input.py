@@ -94,7 +94,11 @@ def test_mask_of_another_shape(call):
         ({"background": np.zeros(3)}, ValueError, r"background has shape \(3,\)"),
         ({"background": 3 * u.Jy}, ValueError, "background is in Jy"),
         ({"background": np.nan}, ValueError, "background has values that are not"),
-        ({"exposure_time": 10}, ValueError, "image has no unit"),
+        (
+            {"weights": "acs-wfc", "exposure_time": 10},
+            ValueError,
+            "image has no unit",
+        ),
         ({"gain": -1}, ValueError, r"gain=-1 must be one positive number"),
         ({"gain": 2 * u.s}, ValueError, "gain=2"),
         ({"readnoise": -4}, ValueError, "readnoise=-4"),
@@ -143,7 +147,7 @@ def test_flag_bit(ccd, flag_bit, error, match):
 )
 def test_units(unit, arguments, match):
     with pytest.raises(ValueError, match=match):
-        cosmicray_deepcr(CCDData(GOOD, unit=unit), **arguments)
+        cosmicray_deepcr(CCDData(GOOD, unit=unit), "acs-wfc", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,7 @@ def test_flags_of_another_type(ccd):
 
 def test_values_that_overflow():
     with pytest.raises(ValueError, match="is not finite: values of the frame"):
-        cosmicray_deepcr(CCDData(GOOD * 1e15, unit="adu"), gain=1e25)
+        cosmicray_deepcr(CCDData(GOOD * 1e15, unit="adu"), "acs-wfc", gain=1e25)
 
 
 @pytest.mark.parametrize("name", ["tile_size", "batch_size"])

@@ -96,6 +96,10 @@ class TestEqual:
     def test_options(self, ccd, options):
         compare(ccd, **options)
 
+    def test_smaller_than_the_overlap(self):
+        image, _ = draw_frame((40, 250), 8, seed=3)
+        assert compare(CCDData(image, unit="electron")).any()
+
     def test_units_and_integers(self, ccd):
         ccd.mask = ccd.mask | ~np.isfinite(ccd.data)
         counts = np.nan_to_num(ccd.data / 2).astype(">i2")

@@ -88,9 +88,9 @@ class TestZoo:
             ({"INSTRUME": "ACS", "DETECTOR": "WFC"}, "acs-wfc"),
             ({"INSTRUME": "wfc3 ", "DETECTOR": "uvis"}, "wfc3-uvis"),
             ({"INSTRUME": "DECam", "DETECTOR": "S3-119"}, "decam"),
-            ({"INSTRUME": "EFOSC"}, "acs-wfc"),
-            ({}, "acs-wfc"),
-            (None, "acs-wfc"),
+            ({"INSTRUME": "EFOSC"}, "universal"),
+            ({}, "universal"),
+            (None, "universal"),
         ],
     )
     @pytest.mark.filterwarnings(

@@ -9,7 +9,7 @@ from .files import read_spec
 __all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
 
 #: What ``weights=None`` means.
-DEFAULT_WEIGHTS = "acs-wfc"
+DEFAULT_WEIGHTS = "universal"
 #: What ``inpaint='network'`` means.
 DEFAULT_INPAINT_WEIGHTS = "inpaint-universal"
 
