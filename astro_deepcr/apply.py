@@ -31,7 +31,9 @@ def hit_probability(pixels, entry, to_unit, device=None):
     """
     from .inference import predict  # torch, loaded only when it is needed
 
-    values, _ = _in_unit_of(entry, pixels, pixels.mask, to_unit)
+    values, _ = _in_unit_of(entry, pixels, to_unit)
+    if pixels.mask.any():
+        values[pixels.mask], _ = fill_pixels(values, pixels.mask)
     normalization = measure_normalization(values, pixels.mask, entry)
     image = normalization.forward(values)[np.newaxis]
     probability = predict(image, entry, device=device)
@@ -96,7 +98,9 @@ def _fill_by_network(pixels, hit, entry, to_unit, device):
     from .inference import predict
 
     bad = hit | pixels.mask
-    values, factor = _in_unit_of(entry, pixels, bad, to_unit)
+    if bad.all():
+        fill_pixels(pixels.values, bad)  # says that no good pixel is left
+    values, factor = _in_unit_of(entry, pixels, to_unit)
     normalization = measure_normalization(values, bad, entry)
     image = np.stack([normalization.forward(values), bad.astype(np.float32)])
     image[0, bad] = 0
@@ -108,11 +112,8 @@ def _fill_by_network(pixels, hit, entry, to_unit, device):
     return normalization.inverse(value) / factor, std
 
 
-def _in_unit_of(entry, pixels, bad, to_unit):
-    """Return values in the unit of some weights, with bad pixels filled locally."""
+def _in_unit_of(entry, pixels, to_unit):
+    """Return values in the unit of some weights, and the factor."""
     factor = np.float32(to_unit(entry.unit))
     with np.errstate(over="ignore"):  # predict refuses what is not finite
-        values = pixels.values * factor
-    if bad.any():
-        values[bad], _ = fill_pixels(values, bad)
-    return values, factor
+        return pixels.values * factor, factor
