@@ -71,7 +71,7 @@ def resolve_precision(device):
     -------
     dtype : `torch.dtype`
         From ``conf.precision``; 'auto' is bfloat16 (or float16 on older ones) on
-        a GPU and float32 elsewhere.
+        a GPU and float32 elsewhere; `~astro_deepcr.inference.predict` tries more.
     """
     if conf.precision != "auto":
         return getattr(torch, conf.precision)

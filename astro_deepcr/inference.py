@@ -9,9 +9,15 @@ import numpy as np
 import torch
 
 from . import conf
-from .devices import cpu_threads, resolve_device, resolve_precision
+from .devices import (
+    cpu_has_bfloat16,
+    cpu_threads,
+    resolve_device,
+    resolve_precision,
+)
 from .exceptions import OutOfMemoryWarning, WeightsError
 from .models import build_model
+from .noise import measure_normalization
 from .tiling import cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
 from .weights.files import load_state
@@ -22,6 +28,9 @@ _TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
+# Side of the frame on which a short type is tried, and the part of its pixels that may
+# come out otherwise.
+_TRIAL, _MOST_DIFFERENT = 256, 1e-4
 # Threads that clean different frames take turns at the network: it is loaded once, and
 # memory and torch's number of threads are for one frame.
 _TURN = threading.Lock()
@@ -69,14 +78,58 @@ def predict(image, weights, *, where=None, device=None):
     """
     _check_finite(image, "input", weights)
     device = resolve_device(device)
-    dtype = resolve_precision(device)
     with _TURN:
+        dtype = _choose_precision(weights, device)
         output = _predict_in_memory(image, weights, where, device, dtype)
         if dtype is not torch.float32 and not np.isfinite(output).all():
             # The values of this frame overflow the short type.
             output = _predict_in_memory(image, weights, where, device, torch.float32)
     _check_finite(output, "output", weights)
     return output
+
+
+def _choose_precision(weights, device):
+    """Return what was asked for, or the fastest type that is as good as float32."""
+    if conf.precision == "auto" and device.type == "cpu" and cpu_has_bfloat16():
+        return torch.bfloat16 if _bfloat16_does(weights) else torch.float32
+    return resolve_precision(device)
+
+
+@lru_cache(maxsize=32)
+def _bfloat16_does(weights):
+    """Try some weights in bfloat16, on this processor, on a small frame."""
+    cpu, results = torch.device("cpu"), []
+    image = _trial_image(weights)
+    for dtype in (torch.float32, torch.bfloat16):
+        network = _load_network(weights, cpu, dtype)
+        with torch.inference_mode(), cpu_threads():
+            results.append(_run_tiles(network, image, weights, None, _TRIAL, 1))
+    exact, quick = results
+    if weights.task == "mask":
+        other = (exact > weights.threshold) != (quick > weights.threshold)
+    else:
+        other = np.abs(quick - exact) > 0.02 * (1 + np.abs(exact))
+    return bool(np.mean(other) <= _MOST_DIFFERENT)
+
+
+def _trial_image(weights):
+    """Return the input of a network for a frame of stars and tracks, in electrons."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:_TRIAL, :_TRIAL]
+    light = np.full((_TRIAL, _TRIAL), 100.0)
+    for row, column in rng.uniform(0, _TRIAL, (25, 2)):
+        star = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)
+        light += 10 ** rng.uniform(2, 5) * star
+    values = rng.normal(light, np.sqrt(light + 25))
+    hit = np.zeros(values.shape, bool)
+    for row, column in rng.integers(0, _TRIAL - 12, (40, 2)):
+        hit[row, column : column + 8] = True
+    values[hit] += rng.exponential(800, np.count_nonzero(hit))
+    normalization = measure_normalization(values, np.zeros_like(hit), weights)
+    image = normalization.forward(values)
+    if weights.task == "mask":
+        return image[np.newaxis]
+    return np.stack([np.where(hit, 0, image), hit]).astype(np.float32)
 
 
 def _check_finite(values, what, weights):

@@ -314,6 +314,7 @@ class TestResume:
             "import sys, time; from astro_deepcr import conf, jobs; "
             "from astro_deepcr.scripts import main; "
             f"conf.weights_dir = {mask_folder(weights_cache)!r}; "
+            f"conf.precision = {conf.precision!r}; "
             "write = jobs.write_part; "
             "jobs.write_part = lambda *a, **k: [write(*a, **k), time.sleep(0.3)][0]; "
             f"main(['clean', {str(night)!r}, '--output-dir', {str(out)!r}])"

@@ -239,3 +239,50 @@ def test_tensors_of_another_architecture(image):
     unknown = replace(wrong, architecture="perceptron")
     with pytest.raises(WeightsError, match="'perceptron' is not known"):
         cosmicray_probability(image, unknown)
+
+
+class TestBfloat16:
+    """Processors that are good at it use it, with weights for which it is as good."""
+
+    @pytest.fixture(autouse=True)
+    def able(self, monkeypatch):
+        monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: True)
+        inference._bfloat16_does.cache_clear()
+        with conf.set_temp("precision", "auto"):
+            yield
+        inference._bfloat16_does.cache_clear()
+
+    def precision(self, name, task="mask"):
+        weights = get_weights(name, task=task)
+        return inference._choose_precision(weights, torch.device("cpu"))
+
+    def test_bundled_weights(self):
+        assert self.precision("universal") == torch.bfloat16
+        assert self.precision("inpaint-universal", "inpaint") == torch.bfloat16
+
+    def test_nearly_the_same_mask(self, image):
+        short = cosmicray_probability(image, "universal")
+        with conf.set_temp("precision", "float32"):
+            exact = cosmicray_probability(image, "universal")
+        assert not np.array_equal(short, exact)
+        assert np.mean((short > 0.5) != (exact > 0.5)) <= 1e-3
+
+    def test_a_processor_that_does_it_badly(self, monkeypatch):
+        original = inference._run_tiles
+
+        def run(network, *args):
+            output = original(network, *args)
+            if next(network.head.parameters()).dtype == torch.bfloat16:
+                output[:50] = 1
+            return output
+
+        monkeypatch.setattr(inference, "_run_tiles", run)
+        assert self.precision("universal") == torch.float32
+
+    def test_others_do_without(self, monkeypatch):
+        monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
+        assert self.precision("universal") == torch.float32
+
+    def test_what_is_asked_for(self):
+        with conf.set_temp("precision", "float32"):
+            assert self.precision("universal") == torch.float32
