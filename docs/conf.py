@@ -30,7 +30,7 @@ copyright = f"{datetime.datetime.now(tz=datetime.UTC).year}, {author}"
 release = __version__
 version = release.partition("+")[0]
 
-exclude_patterns = ["_build", "api/*.inc"]
+exclude_patterns = ["_build", "api/*.inc", "tutorials"]
 html_title = f"astro_deepcr {version}"
 modindex_common_prefix = ["astro_deepcr."]
 plot_formats = ["png"]
@@ -41,6 +41,25 @@ plot_html_show_formats = False
 # the official weights are used, so that nothing has to be downloaded.
 if carrier := importlib.util.find_spec("learned_models"):
     conf.weights_dir = str(Path(carrier.origin).parent / "mask")
+
+# -- Tutorials -----------------------------------------------------------------
+
+extensions += ["sphinx_gallery.gen_gallery"]  # noqa: F405
+sphinx_gallery_conf = {
+    "examples_dirs": "tutorials",
+    "gallery_dirs": "generated/tutorials",
+    "filename_pattern": r"/\d\d_",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "abort_on_example_error": True,
+    "remove_config_comments": True,
+    "image_scrapers": ("matplotlib",),
+    "reference_url": {"astro_deepcr": None},
+    "backreferences_dir": None,
+    "show_memory": False,
+    "min_reported_time": 60,
+}
+suppress_warnings = ["config.cache"]  # sphinx-gallery puts functions there
 
 # -- References ----------------------------------------------------------------
 
