@@ -119,11 +119,11 @@ def _hot_pixels(rng, shape):
     """Excess dark current in units of the noise: many warm, few hot pixels."""
     # Where they are many, the frame tells that they are no cosmic rays. A single one
     # among few looks like a hit, and observers have it in their bad-pixel mask.
-    many = rng.chance(0.7)
+    many = rng.chance(0.85)
     density = torch.where(
         many, rng.log_uniform(2e-3, 0.05), rng.log_uniform(1e-5, 2e-3)
     )
-    density = rng.chance(0.3) * density
+    density = rng.chance(0.25) * density
     counts = rng.poisson(density * math.prod(shape))
     frame, each = rng.scatter(counts)
     steep = rng.uniform(1.5, 2.5)[frame]
@@ -159,8 +159,8 @@ def sharp_tracks(rng, charge, event_id, sigma):
     """
     Add straight tracks that no diffusion has widened, one pixel wide, to some frames.
 
-    Real ones are hardly ever that sharp, but simpler simulations draw them so, and
-    thin detectors with large pixels come near.
+    Thin detectors with large pixels come near, simpler simulations draw them so, and
+    what falls straight down hits a single pixel.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def sharp_tracks(rng, charge, event_id, sigma):
     """
     charge, event_id = charge.clone(), event_id.clone()
     height, width = charge.shape[1:]
-    share = rng.chance(0.12) * rng.log_uniform(1e-3, 0.03)
+    share = rng.chance(0.25) * rng.log_uniform(1e-3, 0.03)
     frame, tracks = rng.scatter(rng.poisson(share * height * width / _SHARP_MEAN))
     length = tracks.log_uniform(0.7, 40).round().clamp_min(1)
     angle = torch.where(
@@ -189,7 +189,7 @@ def sharp_tracks(rng, charge, event_id, sigma):
     step = torch.stack([torch.sin(angle), torch.cos(angle)])
     step = step / step.abs().amax(dim=0)  # one pixel along the longer axis
     start = torch.stack([tracks.uniform(0, height), tracks.uniform(0, width)])
-    peak = sigma[frame] * tracks.log_uniform(3, 300)
+    peak = sigma[frame] * tracks.log_uniform(3, 1000)
     uneven = tracks.chance(0.6) * tracks.uniform(0, 0.7)
     track, pixels = tracks.scatter(length)
     first = torch.repeat_interleave(torch.cumsum(length, 0) - length, length.long())

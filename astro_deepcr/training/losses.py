@@ -133,7 +133,7 @@ def fill_loss(output, light, weight):
     # Beyond five deviations linear: stars that nobody could know of stay few.
     size = pull.abs()
     chi = torch.where(size < 5, 0.5 * pull**2, 5 * size - 12.5)
-    loss = (log_std + chi) * log_std.detach().exp().clamp(0.1, 10)
+    loss = (log_std + chi) * log_std.detach().exp().clamp(0.5, 10)
     return (loss * weight).sum() / total
 
 

@@ -11,7 +11,8 @@ made, on fewer and smaller frames.
 # Frames whose truth is known
 # ---------------------------
 # Two kinds of scenes, exposed for 500 seconds by a camera in a low orbit. Frames of
-# your own go just as well: give their labels to `~astro_deepcr.evaluation.LabelledFrame`.
+# your own go just as well: give their labels to
+# `~astro_deepcr.evaluation.LabelledFrame`.
 import torch
 
 from astro_deepcr.evaluation import labelled_frames
