@@ -33,25 +33,25 @@ SCENES = {
 
 #: weights of the scenes in training: crowded and textured fields are the hard ones
 TRAINING_MIX = {
-    "stars": 0.15,
-    "cluster": 0.11,
-    "bright stars": 0.06,
-    "deep field": 0.13,
-    "galaxy": 0.10,
+    "stars": 0.13,
+    "cluster": 0.17,
+    "bright stars": 0.05,
+    "deep field": 0.11,
+    "galaxy": 0.08,
     "merger": 0.03,
-    "resolved galaxy": 0.10,
-    "nebula": 0.04,
+    "resolved galaxy": 0.12,
+    "nebula": 0.03,
     "asteroids": 0.02,
     "comet": 0.01,
     "trailed stars": 0.01,
-    "long slit": 0.08,
-    "echelle": 0.05,
+    "long slit": 0.09,
+    "echelle": 0.06,
     "fibres": 0.03,
     "arc lamp": 0.02,
     "slitless": 0.02,
-    "dark": 0.02,
+    "dark": 0.01,
     "bias": 0.005,
-    "flat": 0.015,
+    "flat": 0.005,
 }
 
 
