@@ -13,6 +13,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
+from math import nan
 from pathlib import Path
 
 from astropy.table import Table
@@ -125,7 +126,8 @@ def clean_files(
     table : `~astropy.table.Table`
         One row for each file: ``file``, ``output``, ``status`` ('cleaned', 'skipped',
         'failed'; 'to do' in a dry run), ``frames``, ``pixels``, ``events``,
-        ``fraction``, ``seconds`` and ``message`` (the error, or warnings).
+        ``fraction`` (the largest of its frames, NaN without any), ``seconds`` and
+        ``message`` (the error, or warnings).
 
     Raises
     ------
@@ -450,9 +452,7 @@ def _table(results):
             "frames": len(result.frames),
             "pixels": sum(frame.get("pixels", 0) for frame in result.frames),
             "events": sum(frame.get("events", 0) for frame in result.frames),
-            "fraction": max(
-                (f.get("fraction", 0.0) for f in result.frames), default=0.0
-            ),
+            "fraction": max((f.get("fraction", 0) for f in result.frames), default=nan),
             "seconds": round(result.seconds, 2),
             "message": result.message or "; ".join(result.warnings),
         }

@@ -242,7 +242,9 @@ def _read_data(hdu, filename):
     try:
         return hdu.data
     except _DAMAGE as err:
-        msg = f"{filename} cannot be read as FITS: {err} Is it truncated?"
+        msg = (
+            f"{filename} cannot be read as FITS: {err} Is it truncated? Copy it again."
+        )
         raise OSError(msg) from err
 
 

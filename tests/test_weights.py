@@ -19,11 +19,13 @@ from astro_deepcr.weights import (
     get_weights,
     import_weights,
     list_weights,
+    load_state,
     register_weights,
     resolve,
     save_weights,
 )
 from astro_deepcr.weights.registry import REGISTRY
+from astro_deepcr.weights.resolve import import_weights_file
 
 OFFICIAL = {
     "acs-wfc",
@@ -186,6 +188,23 @@ class TestMoving:
         with paths.set_temp_cache(tmp_path / "cache"):
             assert import_weights(tmp_path / "usb") == names
             assert fetch_weights("acs-wfc").stat().st_size == 416836
+
+    def test_bundled_weights_need_no_import(self, empty_cache, tmp_path):
+        entry = get_weights("universal")
+        assert export_weights(tmp_path, entry)[0].name == entry.filename
+        assert import_weights(tmp_path) == []
+
+    def test_safetensors_from_the_cache(self, tmp_path, frame):
+        """A file in the cache has a name that does not tell what it is."""
+        path, cache = tmp_path / "new.safetensors", tmp_path / "cache"
+        bundled = get_weights("universal")
+        entry = save_weights(path, load_state(fetch_weights(bundled)), bundled)
+        entry = replace(entry, name="new", path="", url="https://example.org/new")
+        cache.mkdir()
+        with paths.set_temp_cache(cache):
+            import_weights_file(path, entry)
+            probability = cosmicray_probability(frame[0], entry)
+        assert np.array_equal(probability, cosmicray_probability(frame[0], bundled))
 
     def test_import_of_bad_files(self, empty_cache, tmp_path):
         with pytest.raises(WeightsError, match="holds no weights file of the zoo"):

@@ -73,9 +73,9 @@ def make_cosmicray_ccd(
         One of `list_detectors`, or your own.
     environment : str or Environment, optional
         One of `list_environments`, or your own.
-    exposure_time : `~astropy.units.Quantity`, optional
-        Time over which cosmic rays are collected.
-    sky : `~astropy.units.Quantity`, optional
+    exposure_time : float or `~astropy.units.Quantity`, optional
+        Time over which cosmic rays are collected, in seconds.
+    sky : float or `~astropy.units.Quantity`, optional
         Background in electron per pixel.
     unit : str or `~astropy.units.Unit`, optional
         ``electron`` or ``adu``.
@@ -143,9 +143,9 @@ def make_cosmicray_ccd(
 
 def _value(name, given, unit):
     try:
-        value = u.Quantity(given).to_value(unit)
+        value = u.Quantity(given, unit).value
     except (TypeError, u.UnitConversionError):
-        msg = f"{name}={given!r} must be one number with a unit of {unit}."
+        msg = f"{name}={given!r} must be one number, in {unit} or with a unit."
         raise ValueError(msg) from None
     if np.ndim(value) or not (0 <= value < np.inf):
         msg = f"{name}={given!r} must be one finite number, 0 or more."

@@ -153,8 +153,8 @@ def export_weights(directory, weights=None):
     ----------
     directory : path-like
         Is made if need be.
-    weights : str or list of str, optional
-        Names; by default all of the zoo.
+    weights : str, `Weights`, or list of them, optional
+        By default all of the zoo.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def export_weights(directory, weights=None):
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    if isinstance(weights, str):
+    if isinstance(weights, (str, Weights)):
         weights = [weights]
     for name in list_weights() if weights is None else weights:
         entry = get_weights(name, task=None)
@@ -196,7 +196,8 @@ def import_weights(directory):
     Returns
     -------
     names : list of str
-        Names of the weights that were found and imported.
+        Names of the weights that were found and imported. Those that come with the
+        package need not be.
 
     Raises
     ------
@@ -212,13 +213,17 @@ def import_weights(directory):
     ...     import_weights(directory)
     ['acs-wfc']
     """
-    names = []
+    names, bundled = [], []
     for entry in REGISTRY.values():
         path = Path(directory) / entry.filename
-        if entry.url and path.is_file():
+        if not path.is_file():
+            continue
+        if entry.url:
             import_weights_file(path, entry)
             names.append(entry.name)
-    if not names:
+        else:
+            bundled.append(entry.name)
+    if not names and not bundled:
         msg = (
             f"{directory} holds no weights file of the zoo. Make it with 'deepcr "
             "weights export DIRECTORY' on a computer with a network."

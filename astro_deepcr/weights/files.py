@@ -99,7 +99,7 @@ def load_state(path):
     torch.Size([1, 32, 1, 1])
     """
     path = Path(path)
-    if path.suffix != ".safetensors":
+    if not _is_safetensors(path):
         return _read_official(path)[1]
     from safetensors.torch import load_file
 
@@ -156,6 +156,14 @@ def save_weights(path, state, weights):
         save_file(state, temporary, metadata)
         temporary.replace(path)
     return describe_file(path)
+
+
+def _is_safetensors(path):
+    """Tell by the content if the name does not say: that of a cached file does not."""
+    if path.suffix:
+        return path.suffix == ".safetensors"
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"  # after the length of the header, JSON
 
 
 def read_spec(path):
