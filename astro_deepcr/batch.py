@@ -53,6 +53,7 @@ def clean_files(
     bad_bits=0,
     mask_hdu="CRMASK",
     dq_bit=None,
+    update_err=False,
     jobs=None,
     scheduler=None,
     device=None,
@@ -97,6 +98,9 @@ def clean_files(
     dq_bit : int or str, optional
         Bit, or its name ('hst', see `astro_deepcr.flags`), that cosmic rays get in
         the DQ planes.
+    update_err : bool, optional
+        Whether the ERR planes get the expected deviation of the pixels that were
+        replaced; as they are, they tell that of the cosmic ray.
     jobs : int, optional
         Number of processes, of a `distributed.LocalCluster`. By default one file
         after the other is cleaned in this process, for which Dask is not needed.
@@ -169,7 +173,12 @@ def clean_files(
     common = {
         "weights": weights,
         "options": options,
-        "reading": {"ext": ext, "unit": unit, "bad_bits": bad_bits},
+        "reading": {
+            "ext": ext,
+            "unit": unit,
+            "bad_bits": bad_bits,
+            "errors": update_err,
+        },
         "writing": {"mask_hdu": mask_hdu, "dq_bit": bit},
         "judging": judging,
         "device": device,

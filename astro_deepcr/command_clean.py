@@ -64,6 +64,11 @@ def _add_files(parser):
         help="set this bit (4096, hst, jwst, ...) of the DQ planes, instead of writing "
         "a mask HDU; with --mask-hdu do both",
     )
+    add(
+        "--update-err",
+        action="store_true",
+        help="put the expected deviation of replaced pixels into the ERR planes",
+    )
 
 
 def _add_choices(parser):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["find_fits", "find_frames", "read_frame", "read_frames"]
@@ -132,7 +132,7 @@ def read_frame(filename, hdu=None, unit=None, *, bad_bits=0):
         return _frame(hdus, index, unit, bad_bits, filename), index
 
 
-def read_frames(filename, ext=None, unit=None, *, bad_bits=0):
+def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
     """
     Read the frames of a FITS file that are to be cleaned, one after the other.
 
@@ -144,6 +144,8 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0):
         As in `find_frames`.
     unit, bad_bits
         As in `read_frame`.
+    errors : bool, optional
+        Whether the ERR plane of each becomes its uncertainty.
 
     Yields
     ------
@@ -159,7 +161,11 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0):
     """
     with open_fits(filename) as hdus:
         for index in _frames_of(hdus, ext, filename):
-            yield index, _frame(hdus, index, unit, bad_bits, filename)
+            frame = _frame(hdus, index, unit, bad_bits, filename)
+            if errors:
+                plane = hdus[plane_index(hdus, index, "ERR", filename)]
+                frame.uncertainty = StdDevUncertainty(_read_data(plane, filename))
+            yield index, frame
             del hdus[index].data
 
 
@@ -168,7 +174,8 @@ def _frame(hdus, index, unit, bad_bits, filename):
     header = merged_header(hdus, index)
     data, mask = _read_data(hdus[index], filename), None
     if bad_bits:
-        plane = _read_data(hdus[dq_index(hdus, index, filename)], filename)
+        plane = hdus[plane_index(hdus, index, "DQ", filename)]
+        plane = _read_data(plane, filename)
         mask = (plane.astype(np.int64) & bad_bits) != 0
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
     return CCDData(data, unit=unit, mask=mask, meta=header)
@@ -248,15 +255,15 @@ def _read_data(hdu, filename):
         raise OSError(msg) from err
 
 
-def dq_index(hdus, index, filename):
-    """Return the number of the DQ plane of an image."""
+def plane_index(hdus, index, name, filename):
+    """Return the number of the plane of an image that is called DQ or ERR."""
     image = hdus[index]
     for i, hdu in enumerate(hdus):
         fits_image = _is_image(hdu) and hdu.shape == image.shape
-        if hdu_name(hdu) == "DQ" and hdu.ver == image.ver and fits_image:
+        if hdu_name(hdu) == name and hdu.ver == image.ver and fits_image:
             return i
     msg = (
-        f"{filename} has no DQ plane for the image {index} (EXTVER "
+        f"{filename} has no {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
         f"{_describe(hdus)}."
     )

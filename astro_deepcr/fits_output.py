@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from .fits_files import dq_index, hdu_name, merged_header, open_fits
+from .fits_files import hdu_name, merged_header, open_fits, plane_index
 from .header import PROVENANCE
 
 __all__ = ["check_target", "remove_parts", "write_part"]
@@ -31,7 +31,7 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
         The file that was read, and the name that the copy is to get.
     results : dict
         Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
-        cosmic rays as an array of bool.
+        cosmic rays as an array of bool. An uncertainty goes into its ERR plane.
     mask_hdu : str or None, optional
         Name of the HDUs that are appended with the cosmic rays (1, or 0 elsewhere);
         they have the version (EXTVER) of their image. `None` appends none.
@@ -96,8 +96,13 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
     for index, (cleaned, crmask) in results.items():
         copy[index] = _cleaned_hdu(hdus, index, cleaned)
         if dq_bit is not None:
-            ours.append(dq_index(hdus, index, source))
+            ours.append(plane_index(hdus, index, "DQ", source))
             copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
+        if cleaned.uncertainty is not None:
+            ours.append(plane_index(hdus, index, "ERR", source))
+            old = hdus[ours[-1]]
+            new = np.where(crmask, cleaned.uncertainty.array, old.data)
+            copy[ours[-1]] = _image_hdu(new.astype(old.data.dtype), old)
         if mask_hdu is not None:
             version = hdus[index].ver
             mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
@@ -127,9 +132,14 @@ def _flagged_hdu(hdu, crmask, bit, filename):
         raise ValueError(msg)
     data = hdu.data.copy()
     data[crmask] |= data.dtype.type(bit)
-    flagged = fits.ImageHDU(data, _plain_header(hdu))
-    flagged.add_checksum(when=_WHEN)
-    return flagged
+    return _image_hdu(data, hdu)
+
+
+def _image_hdu(data, old):
+    """Return an HDU with new data and the header of an old one."""
+    hdu = fits.ImageHDU(data, _plain_header(old))
+    hdu.add_checksum(when=_WHEN)
+    return hdu
 
 
 def _plain_header(hdu):

@@ -98,6 +98,23 @@ class TestOutputs:
             assert len(new) == len(old)
             assert (new["DQ", 1].data & 8192).any()
 
+    def test_errors_of_replaced_pixels(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits")
+        table = clean_files(path, update_err=True)
+        with (
+            fits.open(path) as old,
+            fits.open(table["output"][0], checksum=True) as new,
+        ):
+            for version in (1, 2):
+                before, after = old["ERR", version], new["ERR", version]
+                hit = new["CRMASK", version].data > 0
+                assert np.array_equal(before.data[~hit], after.data[~hit])
+                assert after.data[hit].mean() < 0.5 * before.data[hit].mean()
+                assert after.data.dtype == before.data.dtype
+        fits.writeto(tmp_path / "b.fits", draw_frame()[0])
+        table = clean_files(tmp_path / "b.fits", unit="electron", update_err=True)
+        assert "has no ERR plane" in table["message"][0]
+
     def test_other_layouts(self, tmp_path):
         """A camera of many chips; integers with BZERO; gzip; fpack."""
         image, _ = draw_frame((40, 40), 5)

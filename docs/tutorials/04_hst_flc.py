@@ -131,10 +131,9 @@ with fits.open(copy) as before, fits.open(new) as after:
 
 # %%
 # ERR is the same, also where SCI was replaced: there it is still the error of the pixel
-# with the cosmic ray. So do not use it in pixels with the bit 4096. (The last section
-# has a way that brings it up to date.) If you want the flags alone and SCI as it was,
-# add ``--inpaint none``: for drizzling it makes no difference, since flagged pixels are
-# left out.
+# with the cosmic ray. ``--update-err`` puts the expected deviation of the new value
+# there. If you want the flags alone and SCI as it was, add ``--inpaint none``: for
+# drizzling it makes no difference, since flagged pixels are left out.
 #
 # Chip 1 before, its DQ, and after:
 import matplotlib.pyplot as plt
@@ -203,8 +202,8 @@ with fits.open(new) as file:
         print(f"final_bits={final_bits}: {out.mean():.2%} of chip 1 left out")
 
 # %%
-# In Python, with ERR
-# -------------------
+# In Python
+# ---------
 # `~astro_deepcr.cosmicray_deepcr` works on a chip as a `~astropy.nddata.CCDData`. With
 # ``flag_bit`` it sets the bit in ``.flags``, and an uncertainty is brought up to date
 # in the replaced pixels. Bits of bad pixels become the mask. We write all three planes
