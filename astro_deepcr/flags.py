@@ -1,9 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Bits that observatories give to cosmic rays in their data-quality arrays."""
+"""Bits that observatories, and our labels, give to cosmic rays."""
 
 from astropy.nddata.bitmask import extend_bit_flag_map
 
-__all__ = ["BANZAI", "COSMIC_RAY_BITS", "HST", "JWST", "ROMAN", "parse_flag_bit"]
+__all__ = [
+    "BANZAI",
+    "COSMIC_RAY_BITS",
+    "HST",
+    "JWST",
+    "MASK_BITS",
+    "ROMAN",
+    "parse_flag_bit",
+]
 
 #: Hubble Space Telescope (ACS, WFC3, STIS, WFPC2). Bits set for cosmic rays by
 #: AstroDrizzle (4096) and by CR-split combination (8192).
@@ -22,6 +30,8 @@ JWST = extend_bit_flag_map("JWST", DO_NOT_USE=1, SATURATED=2, JUMP_DET=4)
 ROMAN = extend_bit_flag_map("ROMAN", DO_NOT_USE=1, SATURATED=2, JUMP_DET=4)
 #: Las Cumbres Observatory's pipeline BANZAI.
 BANZAI = extend_bit_flag_map("BANZAI", BAD_PIXEL=1, SATURATED=2, COSMIC_RAY=8)
+#: The array MASK in files of labelled frames, see `astro_deepcr.training`.
+MASK_BITS = extend_bit_flag_map("MASK_BITS", COSMIC_RAY=1, IGNORE=2, HOT=4)
 
 #: Names that the argument ``flag_bit`` understands.
 COSMIC_RAY_BITS = {

@@ -18,7 +18,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from astro_deepcr.training import MASK_BITS, labels_from_exposures
+from astro_deepcr.flags import MASK_BITS
+from astro_deepcr.training import labels_from_exposures
 
 TARGET = slice(450, 650)  # rows that the galaxy reaches
 _COLORS = {"both": "0.75", "labels only": "tab:orange", "MASK only": "tab:blue"}

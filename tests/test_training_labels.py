@@ -12,10 +12,9 @@ from astropy.wcs import WCS
 from scipy.special import erf
 
 from astro_deepcr.exceptions import CosmicRayWarning
-from astro_deepcr.flags import HST
+from astro_deepcr.flags import HST, MASK_BITS
 from astro_deepcr.simulate import simulate_cosmic_rays
 from astro_deepcr.training import (
-    MASK_BITS,
     labels_from_darks,
     labels_from_dq,
     labels_from_exposures,

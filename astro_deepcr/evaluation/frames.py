@@ -13,6 +13,7 @@ from astropy.nddata import CCDData
 
 from ..fill import fill_pixels
 from ..fits_files import find_fits, merged_header, parse_unit
+from ..flags import MASK_BITS
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
@@ -180,7 +181,7 @@ def read_frame(
 
     The image is the extension ``SCI`` (or the first one that holds an image). The
     truth is, with ``dq_bits``, the data-quality plane ``DQ``; otherwise the
-    extension ``MASK``, whose bits are in `astro_deepcr.training.MASK_BITS`.
+    extension ``MASK``, whose bits are in `astro_deepcr.flags.MASK_BITS`.
 
     Parameters
     ----------
@@ -240,8 +241,6 @@ def read_frame(
 
 def _read_truth(hdus, dq_bits, ignore_bits, path):
     """Return truth, ignore mask and hot pixels (or None)."""
-    from ..training import MASK_BITS
-
     plane = _extension(hdus, "MASK" if dq_bits is None else "DQ")
     if plane is None:
         wanted = "MASK extension" if dq_bits is None else "DQ extension"

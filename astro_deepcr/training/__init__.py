@@ -5,7 +5,6 @@ from .._lazy import attach
 
 # name -> the module that defines it; loaded when first used
 _PUBLIC = {
-    "MASK_BITS": "labels",
     "CosmicRayLabels": "labels",
     "LabelledFrames": "data",
     "Mixture": "data",

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
-from astropy.nddata import CCDData, bitmask
+from astropy.nddata import CCDData
 
 from ..exceptions import CosmicRayWarning
+from ..flags import MASK_BITS
 from ._exposures import measure_shift
 from ._rejection import find_peaks
 
-__all__ = ["MASK_BITS", "CosmicRayLabels", "label_exposure", "measure_fractions"]
-
-#: Bits of the array MASK in files of labelled frames.
-MASK_BITS = bitmask.extend_bit_flag_map("MASK_BITS", COSMIC_RAY=1, IGNORE=2, HOT=4)
+__all__ = ["CosmicRayLabels", "label_exposure", "measure_fractions"]
 
 _QUALITY_KEYWORDS = {
     "cosmic_ray_fraction": ("LBLCRFR", "fraction of known pixels labelled"),

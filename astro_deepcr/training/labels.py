@@ -14,11 +14,10 @@ from scipy import ndimage
 
 from ..images import parse_image
 from ._exposures import make_aligner, parse_exposures
-from ._labelled import MASK_BITS, CosmicRayLabels, label_exposure, measure_fractions
+from ._labelled import CosmicRayLabels, label_exposure, measure_fractions
 from ._rejection import Limits, judge, match_level, order_statistics
 
 __all__ = [
-    "MASK_BITS",
     "CosmicRayLabels",
     "labels_from_darks",
     "labels_from_dq",

@@ -214,7 +214,7 @@ _ENTRIES = (
     ),
     _bundled(
         "inpaint-universal",
-        "61fd323d21f18f5d8f1d1071dc27cf99b38c37cd4899ef842ad6c21bfc81604d",
+        "b017db9483618f037b307532328eb251d98c99ff60a3e13d06623f944ea49724",
     ),
     _bundled(
         "universal",
