@@ -53,12 +53,14 @@ def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=
         The pixels.
     inpaint : str, `~astro_deepcr.weights.Weights` or None
         A classical method, an inpainting network, or nothing to be done.
-    to_unit, device
+    to_unit : callable
         As for `hit_probability`.
     floor : callable
         Gives for values the smallest deviation that a reading of them has.
     generator : `numpy.random.Generator`, optional
         Noise like that of the neighbours is drawn from it.
+    device : str, optional
+        As for `hit_probability`.
 
     Returns
     -------
