@@ -19,10 +19,15 @@ from pathlib import Path
 from astropy.table import Table
 
 from . import conf
-from .arguments import choose_threshold, parse_inpaint
+from .arguments import (
+    check_limits,
+    choose_threshold,
+    parse_generator,
+    parse_inpaint,
+)
 from .core import cosmicray_deepcr
-from .fits_files import find_fits, find_frames
-from .fits_output import check_target, remove_parts
+from .fits_files import check_bits, find_fits, find_frames
+from .fits_output import check_hdu_name, check_target, remove_parts
 from .flags import parse_flag_bit
 from .jobs import FileResult, Job, describe_error, draw_again, run_job
 from .journal import Journal
@@ -167,6 +172,8 @@ def clean_files(
     if environment is not None:
         get_environment(environment)
     weights = _check_options(weights, options)
+    check_bits(bad_bits or 0)
+    check_hdu_name(mask_hdu)
     bit = None if dq_bit is None else parse_flag_bit(dq_bit)
     judging = {"pixel_size": pixel_size, "environment": environment}
     judging |= {k: v for k, v in options.items() if k == "max_fraction"}
@@ -386,13 +393,17 @@ def _check_options(weights, options):
         )
         raise TypeError(msg)
     options = _OPTIONS | options
+    parse_generator(options["noise"])
+    limits = (options[name] for name in ("neighbor_threshold", "grow", "max_fraction"))
     fill = parse_inpaint(options["inpaint"], None)
     if isinstance(fill, Weights):
         fetch_weights(fill)
     if isinstance(weights, str) and weights == "auto":
+        check_limits(1, *limits)
         return weights
     weights = get_weights(weights)
-    choose_threshold(weights, options["threshold"], options["fpr"])
+    threshold = choose_threshold(weights, options["threshold"], options["fpr"])
+    check_limits(threshold, *limits)
     fetch_weights(weights)
     return weights
 
@@ -404,24 +415,43 @@ def _plan(files, output_dir, suffix):
     if isinstance(files, dict):
         targets = {Path(source): Path(target) for source, target in files.items()}
     else:
-        sources = list(dict.fromkeys(_expand(files)))
-        targets = {path: _target(path, output_dir, suffix) for path in sources}
+        sources = {}
+        for path in _expand(files):
+            sources.setdefault(_place(path), path)
+        targets = {p: _target(p, output_dir, suffix) for p in sources.values()}
         # Outputs of an earlier run lie among the inputs.
-        made = {target for source, target in targets.items() if target != source}
-        targets = {s: t for s, t in targets.items() if s not in made}
+        made = {_place(t) for s, t in targets.items() if _place(t) != _place(s)}
+        targets = {s: t for s, t in targets.items() if _place(s) not in made}
     if not targets:
         msg = "There is no file to clean."
         raise ValueError(msg)
-    first = {}
+    _check_plan(targets)
+    return targets
+
+
+def _check_plan(targets):
+    """Raise ValueError if two outputs are the same, or one is another's input."""
+    first, inputs = {}, {_place(source) for source in targets}
     for source, target in targets.items():
-        if target in first:
+        place = _place(target)
+        if place in first:
             msg = (
-                f"{first[target]} and {source} have the same output {target}; clean "
+                f"{first[place]} and {source} have the same output {target}; clean "
                 "them into different folders with output_dir= (--output-dir)."
             )
             raise ValueError(msg)
-        first[target] = source
-    return targets
+        if place in inputs and place != _place(source):
+            msg = (
+                f"The output {target} of {source} is an input, too, and these are "
+                "never changed; choose another."
+            )
+            raise ValueError(msg)
+        first[place] = source
+
+
+def _place(path):
+    """Return where a name is, however it is written; a link is a file of its own."""
+    return path.parent.resolve() / path.name
 
 
 def _expand(files):

@@ -174,6 +174,7 @@ def _frame(hdus, index, unit, bad_bits, filename):
     header = merged_header(hdus, index)
     data, mask = _read_data(hdus[index], filename), None
     if bad_bits:
+        check_bits(bad_bits)
         plane = hdus[plane_index(hdus, index, "DQ", filename)]
         plane = _read_data(plane, filename)
         mask = (plane.astype(np.int64) & bad_bits) != 0
@@ -213,6 +214,9 @@ def _frames_of(hdus, ext, filename):
     if ext is None:
         return _default_frames(hdus, filename)
     wanted = ext if isinstance(ext, (list, tuple)) else [ext]
+    if not wanted:
+        msg = f"ext={ext!r} names no HDU; leave it out to clean what there is."
+        raise ValueError(msg)
     return sorted({i for one in wanted for i in _find_hdus(hdus, one, filename)})
 
 
@@ -258,12 +262,17 @@ def _read_data(hdu, filename):
 def plane_index(hdus, index, name, filename):
     """Return the number of the plane of an image that is called DQ or ERR."""
     image = hdus[index]
-    for i, hdu in enumerate(hdus):
-        fits_image = _is_image(hdu) and hdu.shape == image.shape
-        if hdu_name(hdu) == name and hdu.ver == image.ver and fits_image:
-            return i
+    found = [
+        i
+        for i, hdu in enumerate(hdus)
+        if hdu_name(hdu) == name and hdu.ver == image.ver
+        if _is_image(hdu) and hdu.shape == image.shape
+    ]
+    if len(found) == 1:
+        return found[0]
+    number = "more than one" if found else "no"
     msg = (
-        f"{filename} has no {name} plane for the image {index} (EXTVER "
+        f"{filename} has {number} {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
         f"{_describe(hdus)}."
     )
@@ -276,6 +285,16 @@ def merged_header(hdus, index):
     if index:
         header.extend(hdus[index].header, strip=True, update=True)
     return header
+
+
+def check_bits(bad_bits):
+    """Raise TypeError or ValueError unless a number is a sum of bits."""
+    if not isinstance(bad_bits, (int, np.integer)):
+        msg = f"bad_bits={bad_bits!r} must be a whole number, the sum of bits."
+        raise TypeError(msg)
+    if not 0 <= bad_bits < 2**63:
+        msg = f"bad_bits={bad_bits} must be a sum of bits, from 0 to 2**63 - 1."
+        raise ValueError(msg)
 
 
 def hdu_name(hdu):

@@ -96,10 +96,10 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
     for index, (cleaned, crmask) in results.items():
         copy[index] = _cleaned_hdu(hdus, index, cleaned)
         if dq_bit is not None:
-            ours.append(plane_index(hdus, index, "DQ", source))
+            ours.append(_own_plane(hdus, index, "DQ", ours, source))
             copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
         if cleaned.uncertainty is not None:
-            ours.append(plane_index(hdus, index, "ERR", source))
+            ours.append(_own_plane(hdus, index, "ERR", ours, source))
             old = hdus[ours[-1]]
             new = np.where(crmask, cleaned.uncertainty.array, old.data)
             copy[ours[-1]] = _image_hdu(new.astype(old.data.dtype), old)
@@ -110,6 +110,18 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             ours.append(len(copy))
             copy.append(mask)
     return ours
+
+
+def _own_plane(hdus, index, name, ours, filename):
+    """Return the number of a plane that no other image was given."""
+    plane = plane_index(hdus, index, name, filename)
+    if plane in ours:
+        msg = (
+            f"{filename} has one {name} plane ({plane}) for several images. Give them "
+            "an EXTVER each, or choose one image with ext= (--ext)."
+        )
+        raise ValueError(msg)
+    return plane
 
 
 def _verify(part, ours, number):
@@ -123,6 +135,10 @@ def _verify(part, ours, number):
 
 def _flagged_hdu(hdu, crmask, bit, filename):
     """Return a DQ plane with one bit set where cosmic rays hit."""
+    if hdu.data.dtype.kind not in "iu":
+        kind = hdu.data.dtype.name
+        msg = f"The DQ planes of {filename} hold {kind} numbers, not bits."
+        raise ValueError(msg)
     largest = np.iinfo(hdu.data.dtype).max
     if bit > largest:
         msg = (
@@ -162,6 +178,18 @@ def _cleaned_hdu(hdus, index, cleaned):
     hdu = kind(cleaned.data, header)
     hdu.add_checksum(when=_WHEN)
     return hdu
+
+
+def check_hdu_name(name):
+    """Raise TypeError or ValueError unless a name, if there is one, is for FITS."""
+    if name is None:
+        return
+    if not isinstance(name, str):
+        msg = f"mask_hdu={name!r} must be the name of an HDU, or None for none."
+        raise TypeError(msg)
+    if not (name.strip() and name.isascii() and name.isprintable()):
+        msg = f"mask_hdu={name!r} must be a name of printable ASCII characters."
+        raise ValueError(msg)
 
 
 def check_target(source, target, *, overwrite=False):

@@ -50,6 +50,8 @@ def log_to_meta(meta, values, history, add_keyword=True):
     >>> log_to_meta({}, {'CRNPIX': 7}, 'flagged 7 pixels')
     {'CRNPIX': 7, 'HISTORY': 'flagged 7 pixels'}
     """
+    values = {key: _printable(value) for key, value in values.items()}
+    history = _printable(history)
     meta = copy.deepcopy(meta)
     if meta is None or add_keyword is None or add_keyword is False:
         return meta
@@ -70,6 +72,13 @@ def log_to_meta(meta, values, history, add_keyword=True):
         )
         raise TypeError(msg)
     return meta
+
+
+def _printable(value):
+    """Return text with what FITS does not allow, as in names of files, as '?'."""
+    if not isinstance(value, str):
+        return value
+    return "".join(c if " " <= c <= "~" else "?" for c in value)
 
 
 def _add_values(meta, values):

@@ -94,6 +94,7 @@ def parse_image(image, background=None):
     if mask is not None and mask is not np.ma.nomask:
         bad |= parse_mask(mask, data.shape, "the image's own mask")
     _check_values(values, data, bad)
+    _check_uncertainty(image, data.shape)
     background = _parse_background(background, data.shape, unit)
     values -= background
     return PixelData(values, background, np.asarray(data), bad, unit, meta, image)
@@ -269,6 +270,18 @@ def _check_values(values, data, bad):
         raise ValueError(msg)
 
 
+def _check_uncertainty(image, shape):
+    """Raise ValueError unless an uncertainty, if there is any, fits the image."""
+    found = np.shape(getattr(getattr(image, "uncertainty", None), "array", None))
+    try:
+        fits = np.broadcast_shapes(found, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        msg = f"The uncertainty has shape {found}, but the image has shape {shape}."
+        raise ValueError(msg)
+
+
 def _parse_background(background, shape, unit):
     """Return a background as float32, of one value or of the image's shape."""
     if background is None:
@@ -341,6 +354,8 @@ def _set_flag(flags, bit, where):
     dtype = flags.dtype
     if bit > np.iinfo(dtype).max:
         dtype = np.result_type(dtype, np.min_scalar_type(bit))
+        if dtype.kind == "f":  # what numpy makes of signed integers and uint64
+            dtype = np.dtype(np.int64)
     flags = flags.astype(dtype)
     flags[where] |= dtype.type(bit)
     return flags

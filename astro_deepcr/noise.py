@@ -56,7 +56,8 @@ def sky_and_noise(values, mask=None):
     """
     good = values if mask is None else values[~mask]
     sky = float(np.median(good))
-    differences = np.abs(values[:, 1:] - values[:, :-1])
+    with np.errstate(invalid="ignore", over="ignore"):  # masked ones may be infinite
+        differences = np.abs(values[:, 1:] - values[:, :-1])
     if mask is not None and mask.any():
         differences = differences[~(mask[:, 1:] | mask[:, :-1])]
     if differences.size == 0:

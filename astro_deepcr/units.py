@@ -217,6 +217,9 @@ def parse_readnoise(readnoise, gain=None, meta=None):
         raise ValueError(msg) from None
     if value.unit == u.dimensionless_unscaled:
         value = value * u.electron
+    if not value.isscalar or _one_name(value.unit).bases not in ([u.electron], [u.adu]):
+        msg = f"readnoise={readnoise} must be one number, in electrons or adu."
+        raise ValueError(msg)
     factor = conversion_factor(value.unit, u.electron, gain=gain, meta=meta)
     number = float(value.value) * factor
     if not (math.isfinite(number) and number >= 0):

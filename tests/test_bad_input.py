@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, NDData
+from astropy.nddata import CCDData, NDData, StdDevUncertainty
 
 from astro_deepcr import (
     conf,
@@ -61,6 +61,12 @@ def test_mask_of_another_shape(call):
         call(ccd)
 
 
+def test_uncertainty_of_another_shape(call):
+    ccd = NDData(GOOD, unit="electron", uncertainty=StdDevUncertainty(np.ones((3, 3))))
+    with pytest.raises(ValueError, match=r"uncertainty has shape \(3, 3\), but the im"):
+        call(ccd)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
@@ -106,6 +112,8 @@ def test_mask_of_another_shape(call):
         ({"fpr": "x"}, TypeError, "fpr='x' must be one number"),
         ({"background": 1e300}, ValueError, r"beyond 1e\+18"),
         ({"background": NDData(np.zeros(3))}, ValueError, r"shape \(3,\)"),
+        ({"readnoise": [1, 2]}, ValueError, r"readnoise=\[1, 2\] must be one number"),
+        ({"readnoise": 3 * u.s}, ValueError, "readnoise=3.0 s must be one number, in"),
         ({"readnoise": "x"}, ValueError, "readnoise='x'"),
         ({"add_keyword": 5.5}, TypeError, r"add_keyword=5\.5"),
     ],

@@ -147,6 +147,30 @@ class TestOutputs:
         table = clean_files(tmp_path / "b.fits", unit="electron", dq_bit=16)
         assert "b.fits has no DQ plane for the image 0" in table["message"][0]
 
+    def test_dq_without_bits(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits", chips=1)
+        with fits.open(path) as hdus:
+            hdus[3].data = hdus[3].data.astype(np.float32)
+            hdus.writeto(tmp_path / "b.fits")
+        table = clean_files(tmp_path / "b.fits", dq_bit=16)
+        assert "b.fits hold float32 numbers, not bits" in table["message"][0]
+
+    @pytest.mark.parametrize("options", [{"dq_bit": 16}, {"update_err": True}])
+    def test_whose_plane(self, tmp_path, options):
+        """Planes that two images share, or of which an image has two."""
+        path = write_triples(tmp_path / "a.fits")
+        with fits.open(path) as hdus:
+            for hdu in hdus[4:7]:
+                hdu.header["EXTVER"] = 1
+            hdus.writeto(tmp_path / "twice.fits")
+            del hdus[5:7]
+            hdus.writeto(tmp_path / "shared.fits")
+        table = clean_files(tmp_path / "twice.fits", **options)
+        assert "has more than one" in table["message"][0]
+        table = clean_files(tmp_path / "shared.fits", **options)
+        assert "for several images" in table["message"][0]
+        assert clean_files(tmp_path / "shared.fits", ext=1, **options)["frames"] == 1
+
     def test_cleaned_before(self, tmp_path):
         path = write_triples(tmp_path / "a.fits", chips=1)
         clean_files({path: tmp_path / "b.fits"})
@@ -181,6 +205,18 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"have the same output .*a_cleaned"):
             clean_files(tmp_path)
 
+    def test_output_that_is_an_input(self, night):
+        first, second, third = sorted(night.iterdir())[:3]
+        before = contents(night)
+        with pytest.raises(ValueError, match="is an input, too"):
+            clean_files({first: second, second: third}, overwrite=True)
+        assert contents(night) == before
+
+    def test_one_file_called_in_two_ways(self, night, monkeypatch):
+        monkeypatch.chdir(night)
+        table = clean_files(["f0_flt.fits", night / "f0_flt.fits"], dry_run=True)
+        assert table["file"].tolist() == ["f0_flt.fits"]
+
     def test_nothing(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no FITS file"):
             clean_files(tmp_path)
@@ -204,8 +240,21 @@ class TestFiles:
             clean_files(night, treshold=0.3)
         with pytest.raises(ValueError, match="threshold=2 must be between 0 and 1"):
             clean_files(night, threshold=2)
+        for weights in (None, "auto"):
+            with pytest.raises(ValueError, match="grow=-1 must be between 0 and 100"):
+                clean_files(night, weights, grow=-1)
+        with pytest.raises(TypeError, match="noise=42 must be True, False"):
+            clean_files(night, noise=42)
         with pytest.raises(ValueError, match="inpaint='pastry' is not known"):
             clean_files(night, inpaint="pastry")
+        with pytest.raises(ValueError, match="bad_bits=-1 must be a sum of bits"):
+            clean_files(night, bad_bits=-1)
+        with pytest.raises(TypeError, match="bad_bits='4' must be a whole number"):
+            clean_files(night, bad_bits="4")
+        with pytest.raises(ValueError, match="mask_hdu='' must be a name"):
+            clean_files(night, mask_hdu="")
+        with pytest.raises(TypeError, match="mask_hdu=5 must be the name"):
+            clean_files(night, mask_hdu=5)
         with pytest.raises(ValueError, match="no environment 'Mars'"):
             clean_files(night, environment="Mars")
         with pytest.raises(ValueError, match="jobs=0 must be a whole number"):

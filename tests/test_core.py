@@ -3,6 +3,7 @@
 
 import copy
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,7 +172,15 @@ class TestMasks:
 
     @pytest.mark.parametrize(
         ("dtype", "bit", "expected"),
-        [("i2", 4096, "i2"), ("i2", 2**15, "i4"), ("u1", 4096, "u2"), ("i8", 1, "i8")],
+        [
+            ("i2", 4096, "i2"),
+            ("i2", 2**15, "i4"),
+            ("u1", 4096, "u2"),
+            ("i8", 1, "i8"),
+            ("i4", 2**40, "i8"),
+            ("i1", 2**62, "i8"),
+            ("u4", 2**40, "u8"),
+        ],
     )
     def test_flags_keep_their_type_if_it_holds_the_bit(self, ccd, dtype, bit, expected):
         ccd.flags = np.zeros(ccd.shape, dtype)
@@ -374,6 +383,13 @@ class TestProvenance:
         cosmicray_deepcr(cosmicray_deepcr(ccd)).write(tmp_path / "cleaned.fits")
         history = str(CCDData.read(tmp_path / "cleaned.fits").meta["HISTORY"])
         assert history.startswith("bias subtracted; astro_deepcr")
+
+    def test_names_that_fits_does_not_allow(self, ccd):
+        ccd.header = fits.Header(ccd.header)
+        weights = replace(get_weights(), name="d\u00e9tecteur")
+        cleaned = cosmicray_deepcr(ccd, weights, inpaint=None)
+        assert cleaned.meta["CRMODEL"] == "d?tecteur"
+        assert "d?tecteur" in str(cleaned.meta["HISTORY"])
 
     def test_off(self, ccd):
         for off in (False, None):

@@ -7,7 +7,7 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
 
-from astro_deepcr.fits_files import read_frame
+from astro_deepcr.fits_files import find_frames, read_frame
 from astro_deepcr.scripts import main
 
 from .conftest import draw_frame
@@ -105,6 +105,10 @@ class TestBadFiles:
     def test_no_such_hdu(self, mef, hdu):
         with pytest.raises(ValueError, match=r"no image HDU .*1 CAT.*3 SCI"):
             read_frame(mef, hdu)
+
+    def test_empty_list(self, mef):
+        with pytest.raises(ValueError, match=r"ext=\[\] names no HDU"):
+            find_frames(mef, [])
 
     def test_no_unit(self, mef):
         with pytest.raises(ValueError, match=r"no BUNIT.*--unit adu"):

@@ -27,6 +27,14 @@ class TestNoise:
         assert 60 < sky < 75
         assert noise == pytest.approx(3, rel=0.15)
 
+    @pytest.mark.filterwarnings("error")
+    def test_infinite_pixels_beside_each_other(self):
+        image = np.random.default_rng(0).normal(50, 3, (30, 30)).astype(np.float32)
+        image[4, 4:7] = np.inf
+        image[8, 4:6] = [-3e38, 3e38]
+        mask = np.abs(image) > 1e30
+        assert sky_and_noise(image, mask)[1] == pytest.approx(3, rel=0.2)
+
     def test_constant_and_quantised(self):
         assert sky_and_noise(np.full((9, 9), 4.0)) == (4, 1)
         few = np.zeros((50, 50))

@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "94a95fafe8f33d6cb28b8ee0367fc0f34945a6c1ff7962d736e032927ae0c21d",
+        "e6bce6580a87b219780f32b987e49b9a92065a8e0b1a8e37c7e16f86d41e9337",
     ),
 )
 
