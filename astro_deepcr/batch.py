@@ -38,7 +38,7 @@ __all__ = ["clean_collection", "clean_files"]
 
 # Arguments of cosmicray_deepcr that a batch sets itself, or has another form of.
 _OWN = {"ccd", "weights", "protect", "background", "update_mask", "flag_bit", "device"}
-_OWN |= {"add_keyword"}
+_OWN |= {"add_keyword", "add_uncertainty"}
 _OPTIONS = {
     name: parameter.default
     for name, parameter in inspect.signature(cosmicray_deepcr).parameters.items()

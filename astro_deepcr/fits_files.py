@@ -213,6 +213,8 @@ def find_frames(filename, ext=None):
 def _frames_of(hdus, ext, filename):
     if ext is None:
         return _default_frames(hdus, filename)
+    if isinstance(ext, tuple) and [type(one) for one in ext] == [str, int]:
+        ext = "{},{}".format(*ext)  # as astropy writes name and version
     wanted = ext if isinstance(ext, (list, tuple)) else [ext]
     if not wanted:
         msg = f"ext={ext!r} names no HDU; leave it out to clean what there is."

@@ -3,6 +3,7 @@
 
 import threading
 import warnings
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +18,7 @@ from .devices import (
 )
 from .exceptions import OutOfMemoryWarning, WeightsError
 from .models import build_model
-from .noise import measure_normalization
+from .noise import Normalization, measure_normalization
 from .tiling import cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
 from .weights.files import load_state
@@ -77,6 +78,7 @@ def predict(image, weights, *, where=None, device=None):
     (20, 30)
     """
     _check_finite(image, "input", weights)
+    weights = _of_no_frame(weights)
     device = resolve_device(device)
     with _TURN:
         dtype = _choose_precision(weights, device)
@@ -86,6 +88,15 @@ def predict(image, weights, *, where=None, device=None):
             output = _predict_in_memory(image, weights, where, device, torch.float32)
     _check_finite(output, "output", weights)
     return output
+
+
+def _of_no_frame(weights):
+    """Return weights without the statistics of a frame: these are loaded once."""
+    weights, measured = replace(weights, instruments=()), weights.normalization
+    if not isinstance(measured, Normalization):
+        return weights
+    name = "sky-noise-asinh" if measured.asinh else "mean-std"
+    return replace(weights, normalization=name)
 
 
 def _choose_precision(weights, device):

@@ -155,3 +155,7 @@ def _demo(options):
 
     for line in run_demo(Path(options.output_dir), options.seed):
         print(line)
+
+
+if __name__ == "__main__":  # python -m astro_deepcr.scripts, for torchrun
+    sys.exit(main())

@@ -106,6 +106,9 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=r"no image HDU .*1 CAT.*3 SCI"):
             read_frame(mef, hdu)
 
+    def test_name_and_version_as_astropy_writes_them(self, mef):
+        assert find_frames(mef, ("SCI", 1)) == find_frames(mef, "SCI,1")
+
     def test_empty_list(self, mef):
         with pytest.raises(ValueError, match=r"ext=\[\] names no HDU"):
             find_frames(mef, [])

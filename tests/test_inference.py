@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The official networks: same as in the deepCR package, however they are run."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from astro_deepcr import conf, cosmicray_probability, inference, inpaint_cosmicr
 from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
 from astro_deepcr.exceptions import OutOfMemoryWarning, WeightsError
 from astro_deepcr.inference import predict
-from astro_deepcr.noise import measure_normalization
+from astro_deepcr.noise import Normalization, measure_normalization
 from astro_deepcr.weights import get_weights, list_weights
 
 from .conftest import draw_frame
@@ -266,6 +268,13 @@ class TestBfloat16:
             exact = cosmicray_probability(image, "universal")
         assert not np.array_equal(short, exact)
         assert np.mean((short > 0.5) != (exact > 0.5)) <= 1e-3
+
+    def test_statistics_of_a_frame_do_not_matter(self):
+        weights = get_weights("universal")
+        settled = dataclasses.replace(
+            weights, normalization=Normalization(1e6, 1e-3, asinh=True)
+        )
+        assert inference._of_no_frame(settled) == inference._of_no_frame(weights)
 
     def test_a_processor_that_does_it_badly(self, monkeypatch):
         original = inference._run_tiles
