@@ -64,7 +64,7 @@ class CosmicRayLabels:
 
     @property
     def mask(self):
-        """All masks in one array of uint8, with the bits of `MASK_BITS`."""
+        """All masks in one array of uint8: bits of `~astro_deepcr.flags.MASK_BITS`."""
         mask = self.cosmic_rays * np.uint8(MASK_BITS.COSMIC_RAY)
         mask |= self.ignore * np.uint8(MASK_BITS.IGNORE)
         if self.hot is not None:
