@@ -179,6 +179,11 @@ class _Frame:
         if values.shape not in ((), self.data.shape):
             msg = f"{name} has shape {values.shape}, the frame {self.data.shape}."
             raise ValueError(msg)
+        if dtype is bool and values.dtype.kind not in "biu":
+            msg = (
+                f"{name} holds {values.dtype} values; booleans or integers are needed."
+            )
+            raise TypeError(msg)
         return da.broadcast_to(values.astype(dtype), self.data.shape)
 
     def settle(self, entry):

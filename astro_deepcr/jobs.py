@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .arguments import parse_inpaint
 from .core import cosmicray_deepcr
 from .fits_files import read_frame, read_frames
 from .fits_output import write_part
@@ -36,7 +37,9 @@ class Job:
     def settings(self):
         """What the values of the output depend on, as a short text."""
         weights = getattr(self.weights, "sha256", self.weights)
-        things = [weights, self.options, self.reading, self.writing]
+        fill = parse_inpaint(self.options.get("inpaint", "network"), None)
+        fill = getattr(fill, "sha256", fill)  # a file may be trained again
+        things = [weights, fill, self.options, self.reading, self.writing]
         text = json.dumps(things, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -21,6 +21,7 @@ from ccdproc import ImageFileCollection
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
 from astro_deepcr.fits_files import find_frames
 from astro_deepcr.scripts import main
+from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
 
 from .conftest import draw_frame
 
@@ -357,6 +358,16 @@ class TestResume:
         target.write_text("something else")
         assert clean_files(path, threshold=0.9)["status"] == "failed"
         assert target.read_text() == "something else"
+
+    def test_weights_that_fill_trained_again(self, night, tmp_path):
+        path, mine = night / "f0_flt.fits", tmp_path / "mine.safetensors"
+        entry = get_weights("inpaint-universal", task="inpaint")
+        state = load_state(fetch_weights(entry))
+        save_weights(mine, state, entry)
+        clean_files(path, inpaint=mine)
+        assert clean_files(path, inpaint=mine)["status"] == "skipped"
+        save_weights(mine, {key: 0.9 * value for key, value in state.items()}, entry)
+        assert clean_files(path, inpaint=mine, overwrite=True)["status"] == "cleaned"
 
     def test_line_cut_off(self, night):
         """Killed while the journal was written, before the output got its name."""

@@ -196,6 +196,10 @@ class TestRefused:
         with pytest.raises(ValueError, match=match):
             cosmicray_deepcr(lazy(ccd), **options)
 
+    def test_protect_of_numbers(self, ccd):
+        with pytest.raises(TypeError, match="protect holds float64 values"):
+            cosmicray_deepcr(lazy(ccd), protect=np.ones(SHAPE))
+
     def test_frames(self, ccd):
         with pytest.raises(ValueError, match="3 dimensions"):
             cosmicray_probability(da.zeros((2, 5, 5)))
