@@ -173,28 +173,11 @@ def cosmicray_deepcr(
     >>> bool(cleaned.data.max() < 200)
     True
     """
+    arguments = locals()
     if is_dask(ccd):
         from .dask_arrays import clean_lazily
 
-        return clean_lazily(
-            ccd,
-            weights,
-            threshold=threshold,
-            fpr=fpr,
-            neighbor_threshold=neighbor_threshold,
-            grow=grow,
-            protect=protect,
-            inpaint=inpaint,
-            background=background,
-            update_mask=update_mask,
-            flag_bit=flag_bit,
-            add_keyword=add_keyword,
-            noise=noise,
-            add_uncertainty=add_uncertainty,
-            gain=gain,
-            exposure_time=exposure_time,
-            device=device,
-        )
+        return clean_lazily(**arguments)
     pixels = parse_image(ccd, background)
     entry = get_weights(weights, meta=pixels.meta)
     inpaint = parse_inpaint(inpaint, pixels.meta)

@@ -19,7 +19,7 @@ from astropy.nddata import NDData
 
 from . import __version__, conf
 from .apply import hit_probability, replace_hit
-from .arguments import check_number, choose_threshold, parse_inpaint
+from .arguments import check_limits, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
 from .images import check_data, parse_image
@@ -72,12 +72,16 @@ def clean_lazily(
     protect,
     inpaint,
     noise,
+    gain,
+    readnoise,  # noqa: ARG001 (of uncertainties, which are refused)
+    exposure_time,
     background,
     update_mask,
     add_uncertainty,
     flag_bit,
+    max_fraction,
+    device,
     add_keyword,
-    **how,
 ):
     """
     Build the graph of a cleaned frame.
@@ -86,11 +90,11 @@ def clean_lazily(
     ----------
     ccd : `dask.array.Array` or `~astropy.nddata.NDData` with one
         The frame.
-    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, noise, \
-background, update_mask, add_uncertainty, flag_bit, add_keyword
-        As in `~astro_deepcr.cosmicray_deepcr`.
-    **how
-        Its ``gain``, ``exposure_time`` and ``device``.
+    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, noise, gain, \
+readnoise, exposure_time, background, update_mask, add_uncertainty, flag_bit, \
+max_fraction, device, add_keyword
+        As in `~astro_deepcr.cosmicray_deepcr`. Nothing is warned of ``max_fraction``,
+        since nothing is computed yet.
 
     Returns
     -------
@@ -105,10 +109,11 @@ background, update_mask, add_uncertainty, flag_bit, add_keyword
         For what needs the whole frame at once.
     """
     _refuse(ccd, neighbor_threshold, flag_bit, noise, add_uncertainty)
+    how = {"gain": gain, "exposure_time": exposure_time, "device": device}
     frame = _Frame(ccd, background, how)
     entry = get_weights(weights, meta=frame.meta)
     threshold = choose_threshold(entry, threshold, fpr)
-    check_number("grow", grow, 0, 100)
+    check_limits(threshold, None, grow, max_fraction)
     fill = parse_inpaint(inpaint, frame.meta)
     if isinstance(fill, str) and fill not in _LOCAL_FILLS:
         msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "

@@ -276,7 +276,8 @@ def plane_index(hdus, index, name, filename):
     msg = (
         f"{filename} has {number} {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
-        f"{_describe(hdus)}."
+        f"{_describe(hdus)}. Choose images that have one with ext= (--ext), or leave "
+        f"out what needs {name}."
     )
     raise ValueError(msg)
 

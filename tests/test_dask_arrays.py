@@ -188,6 +188,7 @@ class TestRefused:
             ({"inpaint": "biharmonic"}, "needs the whole frame"),
             ({"threshold": 3}, "between 0"),
             ({"grow": -1}, "between 0"),
+            ({"max_fraction": 7}, "max_fraction=7"),
             ({"protect": np.zeros((2, 3), bool)}, r"protect has shape \(2, 3\)"),
             ({"background": np.zeros((2, 3))}, r"background has shape \(2, 3\)"),
         ],

@@ -56,7 +56,7 @@ def describe_file(path):
         "sha256": file_sha256(path),
         "size": path.stat().st_size,
     }
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         return Weights.from_spec(read_spec(path), **facts)
     arguments, _ = _read_official(path)
     from ..models import model_reach
@@ -160,7 +160,7 @@ def save_weights(path, state, weights):
 
 def _is_safetensors(path):
     """Tell by the content if the name does not say: that of a cached file does not."""
-    if path.suffix:
+    if path.suffix or not path.is_file():
         return path.suffix == ".safetensors"
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"  # after the length of the header, JSON
