@@ -33,8 +33,11 @@ def start(parser):
     return args
 
 
-def print_table(table):
-    """Print all rows, the columns in blocks that fit a page."""
+def print_table(table, digits=None):
+    """Print all rows, the columns in blocks that fit a page; digits as in '.3f'."""
+    for column in table.itercols():
+        if digits and column.dtype.kind == "f":
+            column.info.format = digits
     keys = table.colnames[:2]
     rest = table.colnames[2:]
     for start_column in range(0, len(rest), 6):

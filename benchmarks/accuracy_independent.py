@@ -16,7 +16,7 @@ import argparse
 from _independent import SCENARIOS, independent_frames, save_mosaic
 from _options import add_options, print_table, start
 
-from astro_deepcr.evaluation import compare
+from astro_deepcr.evaluation import compare, network_method
 
 
 def main():
@@ -33,6 +33,7 @@ def main():
         help=f"which of {', '.join(SCENARIOS)}; all by default",
     )
     parser.add_argument("--side", type=int, default=512, help="pixels of a side")
+    parser.add_argument("--threshold", type=float, help="of weights, not their own")
     parser.add_argument("--mosaic", help="save a figure of all scenes there, and end")
     args = start(parser)
     options = {"data": args.data, "side": args.side}
@@ -43,6 +44,8 @@ def main():
         name: independent_frames(name, args.frames or 4, **options)
         for name in args.scenarios
     }
+    if args.threshold:
+        args.methods = [network_method(m, args.threshold) for m in args.methods]
     table = compare(
         scenarios, args.methods, figures=args.figures, progress=args.progress
     )

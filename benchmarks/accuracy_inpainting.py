@@ -66,10 +66,7 @@ def main():
             for name in SCENARIOS
         }
     table = compare_inpainting(scenarios, args.methods)
-    for column in table.itercols():
-        if column.dtype.kind == "f":
-            column.info.format = ".3f"
-    print_table(table)
+    print_table(table, ".3f")
 
 
 if __name__ == "__main__":

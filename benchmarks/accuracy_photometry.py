@@ -14,7 +14,7 @@ middle 68 %), in per cent. The mask is the true one.
 import argparse
 
 import numpy as np
-from _independent import SCENARIOS, independent_frames
+from _independent import independent_frames
 from _options import add_options, print_table, start
 from astropy.convolution import Gaussian2DKernel, interpolate_replace_nans
 from astropy.nddata import CCDData
@@ -75,10 +75,9 @@ def measure(frames, radius, methods):
             continue
         before = sums(unhit, places, radius)
         yield {
-            method: 100
-            * (sums(fill(frame, hit, method), places, radius) - before)
-            / flux
+            method: 100 * (sums(data, places, radius) - before) / flux
             for method in methods
+            for data in [fill(frame, hit, method)]
         }
 
 
@@ -89,7 +88,7 @@ def main():
     add_options(parser, methods=methods)
     parser.add_argument("--data", help="folder of the cosmic-ray stamps")
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=SCENARIOS)
+    parser.add_argument("--scenes", nargs="+", default=list(SCENES), choices=SCENES)
     args = start(parser)
     rows = []
     for scene in args.scenes:
@@ -97,16 +96,16 @@ def main():
             scene, args.frames or 4, data=args.data, side=args.side
         )
         found = list(measure(frames, SCENES[scene], args.methods))
+        if not found:
+            args.progress(f"{scene}: no source of so many sigma was hit")
+            continue
         for method in args.methods:
             errors = np.concatenate([one[method] for one in found])
             low, middle, high = np.percentile(errors, [16, 50, 84])
             row = {"scene": scene, "method": method, "n": errors.size}
             rows.append(row | {"bias": middle, "scatter": (high - low) / 2})
         args.progress(scene)
-    table = Table(rows)
-    for name in ("bias", "scatter"):
-        table[name].format = ".2f"
-    print_table(table)
+    print_table(Table(rows), ".2f")
 
 
 if __name__ == "__main__":

@@ -121,10 +121,7 @@ def main():
             {"weights": name} | score(weights, tests)
             for name, weights in ((args.start, args.start), ("tuned", tuned))
         ]
-    table = Table(rows)
-    for column in table.colnames[1:]:
-        table[column].format = ".4f"
-    _options.print_table(table)
+    _options.print_table(Table(rows), ".4f")
     print(f"{args.steps} steps in {time.perf_counter() - start:.0f} s")
 
 

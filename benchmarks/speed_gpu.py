@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import astro_deepcr
 from astro_deepcr import conf, inference
-from astro_deepcr.devices import resolve_device, resolve_precision
+from astro_deepcr.devices import resolve_device
 from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.tiling import cut_tile, plan_tiles
 from astro_deepcr.weights import get_weights
@@ -91,10 +91,10 @@ def device_batches(image, entry, device, dtype):
     return [torch.from_numpy(b).to(device, dtype, memory_format=form) for b in batches]
 
 
-def measure(name, image, device, args, peaks):
+def measure(name, image, device, args, copied):
     """Return one row of the table."""
     entry = get_weights(name)
-    dtype = resolve_precision(device)
+    dtype = inference._choose_precision(entry, device)
     network = inference._load_network(entry, device, dtype)
     batches = device_batches(image, entry, device, next(network.parameters()).dtype)
 
@@ -106,7 +106,8 @@ def measure(name, image, device, args, peaks):
         alone = timed(run_network, device, args.repeats)
         both = [demand(network, batch) for batch in batches]
     flop, moved = (sum(values) for values in zip(*both, strict=True))
-    limit = max(flop / peaks[0], moved / peaks[1])
+    peak = matmul_speed(device, dtype, args.repeats)
+    limit = max(flop / peak, moved / copied)
 
     def find():
         astro_deepcr.cosmicray_probability(image, entry, device=args.device)
@@ -122,6 +123,7 @@ def measure(name, image, device, args, peaks):
         "cleaned [ms]": 1e3 * timed(clean, device, args.repeats),
         "GFLOP": flop / 1e9,
         "GB": moved / 1e9,
+        "TFLOP/s of products": peak / 1e12,
         "roofline [ms]": 1e3 * limit,
         "share": limit / alone,
     }
@@ -148,19 +150,10 @@ def main():
     number = -(-args.side // 512)
     image = np.tile(tile, (number, number))[: args.side, : args.side]
     image = np.ascontiguousarray(image)
-    peaks = (
-        matmul_speed(device, resolve_precision(device), args.repeats),
-        copy_speed(device, args.repeats),
-    )
-    print(
-        f"matrix product {peaks[0] / 1e12:.2f} TFLOP/s, copy {peaks[1] / 1e9:.0f} GB/s"
-    )
-    rows = [measure(name, image, device, args, peaks) for name in args.weights]
-    table = Table(rows)
-    for column in table.itercols():
-        if column.dtype.kind == "f":
-            column.info.format = ".3g"
-    print_table(table)
+    copied = copy_speed(device, args.repeats)
+    print(f"copy {copied / 1e9:.0f} GB/s")
+    rows = [measure(name, image, device, args, copied) for name in args.weights]
+    print_table(Table(rows), ".3g")
 
 
 if __name__ == "__main__":
