@@ -24,6 +24,11 @@ _ENDINGS = tuple(
 # Planes that tell of an image and are none themselves.
 _COMPANIONS = {"ERR", "DQ", "WHT", "CTX", "VAR", "IVAR", "SAMP", "TIME"}
 _COMPANIONS |= {"MASK", "CRMASK", "UNCERT", "FLAGS", "BPM", "BACKGROUND"}
+# Options that ask for them.
+_NEEDED_FOR = {
+    "DQ": "dq_bit= (--dq-bit) and bad_bits= (--bad-bits)",
+    "ERR": "update_err= (--update-err)",
+}
 # What astropy raises for damaged files.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, zlib.error)
 # The filter of warnings belongs to the process: one file is opened at a time.
@@ -277,7 +282,7 @@ def plane_index(hdus, index, name, filename):
         f"{filename} has {number} {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
         f"{_describe(hdus)}. Choose images that have one with ext= (--ext), or leave "
-        f"out what needs {name}."
+        f"out {_NEEDED_FOR[name]}."
     )
     raise ValueError(msg)
 
