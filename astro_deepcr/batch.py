@@ -7,15 +7,14 @@ notes it in the journal and gives it its own name; so whatever dies, and wheneve
 output is there as a whole or not at all, and is not made twice.
 """
 
-import glob
 import inspect
-import re
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Table
 
 from . import conf
@@ -25,8 +24,9 @@ from .arguments import (
     parse_generator,
     parse_inpaint,
 )
+from .batch_files import plan_outputs
 from .core import cosmicray_deepcr
-from .fits_files import check_bits, find_fits, find_frames
+from .fits_files import check_bits, find_frames
 from .fits_output import check_hdu_name, check_target, remove_parts
 from .flags import parse_flag_bit
 from .jobs import FileResult, Job, describe_error, draw_again, run_job
@@ -179,7 +179,6 @@ def clean_files(
     judging |= {k: v for k, v in options.items() if k == "max_fraction"}
     common = {
         "weights": weights,
-        "options": options,
         "reading": {
             "ext": ext,
             "unit": unit,
@@ -191,8 +190,12 @@ def clean_files(
         "device": device,
         "draw": report is not None,
     }
-    targets = _plan(files, output_dir, suffix)
-    todo = [Job(source, target, **common) for source, target in targets.items()]
+    targets = plan_outputs(files, output_dir, suffix)
+    each = _options_of_each(options, len(targets))
+    todo = [
+        Job(source, target, options=own, **common)
+        for (source, target), own in zip(targets.items(), each, strict=True)
+    ]
     batch = _Batch(todo, overwrite, new_folder=output_dir is not None)
     found = batch.rehearse() if dry_run else batch.run(jobs, scheduler)
     results = {}
@@ -408,78 +411,12 @@ def _check_options(weights, options):
     return weights
 
 
-def _plan(files, output_dir, suffix):
-    """Return input file -> output file, of which no two are the same."""
-    if hasattr(files, "files_filtered"):
-        files = files.files_filtered(include_path=True)
-    if isinstance(files, dict):
-        targets = {Path(source): Path(target) for source, target in files.items()}
-    else:
-        sources = {}
-        for path in _expand(files):
-            sources.setdefault(_place(path), path)
-        targets = {p: _target(p, output_dir, suffix) for p in sources.values()}
-        # Outputs of an earlier run lie among the inputs.
-        made = {_place(t) for s, t in targets.items() if _place(t) != _place(s)}
-        targets = {s: t for s, t in targets.items() if _place(s) not in made}
-    if not targets:
-        msg = "There is no file to clean."
-        raise ValueError(msg)
-    _check_plan(targets)
-    return targets
-
-
-def _check_plan(targets):
-    """Raise ValueError if two outputs are the same, or one is another's input."""
-    first, inputs = {}, {_place(source) for source in targets}
-    for source, target in targets.items():
-        place = _place(target)
-        if place in first:
-            msg = (
-                f"{first[place]} and {source} have the same output {target}; clean "
-                "them into different folders with output_dir= (--output-dir)."
-            )
-            raise ValueError(msg)
-        if place in inputs and place != _place(source):
-            msg = (
-                f"The output {target} of {source} is an input, too, and these are "
-                "never changed; choose another."
-            )
-            raise ValueError(msg)
-        first[place] = source
-
-
-def _place(path):
-    """Return where a name is, however it is written; a link is a file of its own."""
-    return path.parent.resolve() / path.name
-
-
-def _expand(files):
-    """Yield the files of folders, patterns and lists."""
-    if isinstance(files, str) or hasattr(files, "__fspath__"):
-        files = [files]
-    for name in map(str, files):
-        path = Path(name)
-        if name.startswith("@") and not path.exists():
-            lines = Path(name[1:]).read_text(encoding="utf-8").splitlines()
-            lines = (line.strip() for line in lines)
-            yield from _expand(line for line in lines if line and line[0] != "#")
-        elif path.is_dir():
-            yield from find_fits(path)
-        elif not path.exists() and glob.has_magic(name):
-            found = sorted(glob.glob(name))  # noqa: PTH207 - also of whole paths
-            if not found:
-                msg = f"No file is called {name}."
-                raise FileNotFoundError(msg)
-            yield from map(Path, found)
-        else:
-            yield path
-
-
-def _target(source, output_dir, suffix):
-    stem = re.split(r"\.fi?ts?$|\.fi?ts?\.", source.name, flags=re.IGNORECASE)[0]
-    folder = source.parent if output_dir is None else Path(output_dir)
-    return folder / f"{stem}{suffix}.fits"
+def _options_of_each(options, n):
+    """Return the options of each file: noise of its own, whichever process draws it."""
+    noise = options.get("noise")
+    if not isinstance(noise, np.random.Generator):
+        return [options] * n
+    return [options | {"noise": own} for own in noise.spawn(n)]
 
 
 def _table(results):

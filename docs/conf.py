@@ -3,8 +3,8 @@
 Configuration of Sphinx. The build needs no network.
 
 What follows the settings: an empty inventory in case another project's cannot be
-fetched, the check of references to other packages, and the table of weights, which
-is made from the registry.
+fetched, the check of references to other packages, and the tables of weights, which
+are made from the registry.
 """
 
 import builtins
@@ -112,7 +112,7 @@ def resolve_external(_app, _env, node, content):
     return content
 
 
-# -- Table of weights ----------------------------------------------------------
+# -- Tables of weights ---------------------------------------------------------
 
 
 class WeightsZoo(SphinxDirective):
@@ -137,14 +137,50 @@ class WeightsZoo(SphinxDirective):
         return self.parse_text_to_nodes(text)
 
 
+class WeightsCard(SphinxDirective):
+    """What the registry knows about some weights: ``.. weights-card:: acs-wfc``."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return a list of facts, and a table of thresholds where they are known."""
+        from astro_deepcr.weights import get_weights
+
+        entry = get_weights(self.arguments[0], task=None)
+        scale = "" if entry.scale == 1 else f", divided by {entry.scale:g}"
+        form = {"fixed": "as they are", "mean-std": "less their mean, over their"}
+        form["mean-std"] += " standard deviation (of the frame)"
+        facts = {
+            "For": entry.domain,
+            "Trained on": entry.trained_on,
+            "Input": f"values in {entry.unit or 'any unit'}{scale}, "
+            + form[entry.normalization],
+            "Network": f"``{entry.architecture}``, {entry.arguments}",
+            "File": f"``{entry.filename}``, {entry.size / 1e6:.2f} MB, SHA-256 "
+            f"``{entry.sha256[:16]}...``",
+            "Licence": entry.license,
+        }
+        if entry.task == "mask":
+            facts["Threshold"] = f"{entry.threshold:g}"
+        text = "".join(f":{name}: {fact}\n" for name, fact in facts.items())
+        if entry.operating_points:
+            text += "\n.. list-table::\n   :header-rows: 1\n\n"
+            text += "   * - FPR\n     - threshold\n     - hit pixels found\n"
+            for fpr, threshold, found in entry.operating_points:
+                text += f"   * - {fpr:g}\n     - {threshold:.4f}\n     - {found:.1%}\n"
+        return self.parse_text_to_nodes(text)
+
+
 def pages_of_the_package(_app, env, *_):
     """Name the pages to read again, since they depend on more than their text."""
-    return sorted({"api", "configuration", "weights"} & env.found_docs)
+    pages = {"api", "configuration", "official_weights", "weights"}
+    return sorted(pages & env.found_docs)
 
 
 def setup(app):
     """Connect the hooks with Sphinx."""
     app.connect("env-get-outdated", pages_of_the_package)
     app.add_directive("weights-zoo", WeightsZoo)
+    app.add_directive("weights-card", WeightsCard)
     # After intersphinx (500), which makes a link where it can.
     app.connect("missing-reference", resolve_external, priority=900)

@@ -213,6 +213,33 @@ class TestFiles:
             clean_files({first: second, second: third}, overwrite=True)
         assert contents(night) == before
 
+    def test_output_in_place_of_another_input(self, tmp_path):
+        ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+        for folder in (ours, theirs):
+            folder.mkdir()
+            write_triples(folder / "a.fits")
+        before = (theirs / "a.fits").read_bytes()
+        files, options = [ours, theirs], {"suffix": "", "overwrite": True}
+        with pytest.raises(ValueError, match="same output|is an input, too"):
+            clean_files(files, output_dir=theirs, **options)
+        assert (theirs / "a.fits").read_bytes() == before
+
+    def test_noise_differs_from_file_to_file(self, tmp_path):
+        for name in "ab":  # the same frame twice
+            write_triples(tmp_path / f"{name}.fits", chips=1)
+
+        def clean(seed, folder):
+            noise = np.random.default_rng(seed)
+            table = clean_files(tmp_path, noise=noise, output_dir=tmp_path / folder)
+            images = [fits.getdata(name, "SCI") for name in table["output"]]
+            return images, fits.getdata(table["output"][0], "CRMASK") > 0
+
+        (one, other), mask = clean(1, "first")
+        assert not np.array_equal(one[mask], other[mask])
+        assert np.array_equal(one[~mask], other[~mask])
+        again, _ = clean(1, "second")
+        assert np.array_equal([one, other], again)
+
     def test_one_file_called_in_two_ways(self, night, monkeypatch):
         monkeypatch.chdir(night)
         table = clean_files(["f0_flt.fits", night / "f0_flt.fits"], dry_run=True)

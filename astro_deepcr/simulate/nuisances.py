@@ -19,8 +19,8 @@ __all__ = [
     "transfer_trails",
 ]
 
-# Mean length of sharp tracks, in pixels.
-_SHARP_MEAN = 10
+# Mean length of sharp tracks, in pixels, and how many hit a single one.
+_SHARP_MEAN, _SINGLE_HITS = 8, 0.3
 
 
 def optics(rng, light, sigma):
@@ -180,7 +180,8 @@ def sharp_tracks(rng, charge, event_id, sigma):
     height, width = charge.shape[1:]
     share = rng.chance(0.25) * rng.log_uniform(1e-3, 0.03)
     frame, tracks = rng.scatter(rng.poisson(share * height * width / _SHARP_MEAN))
-    length = tracks.log_uniform(0.7, 40).round().clamp_min(1)
+    length = tracks.log_uniform(1, 40).round()
+    length = torch.where(tracks.chance(_SINGLE_HITS), 1.0, length)
     angle = torch.where(
         tracks.chance(0.35),
         tracks.integers(0, 4) * (math.pi / 4),

@@ -20,6 +20,8 @@ __all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
 
 # One over the golden ratio: its multiples fill the unit interval evenly.
 _GOLDEN = 0.6180339887498949
+# How much good pixels count that look like hit ones: hot ones, and cores of stars.
+_HOT_WEIGHT, _CORE_WEIGHT = 0.3, 3.0
 # Frames that are simulated together: more need memory and save no time.
 _TOGETHER = 16
 
@@ -145,8 +147,20 @@ def _simulate(n, side, options, hide, key, part, form, device):
         weight = (hidden & ~frames.bad & ~frames.saturated).float()
         image = image.masked_fill(hidden, torch.nan)
         return Batch(image, frames.clean.float() * factor, weight, offset, scale)
+    return Batch(image, frames.soft_label.float(), _mask_weight(frames), offset, scale)
+
+
+def _mask_weight(frames):
+    """How much each pixel of simulated frames counts in learning what is hit."""
     weight = 1.0 - frames.ignore.float()
-    return Batch(image, frames.soft_label.float(), weight, offset, scale)
+    good = frames.soft_label == 0
+    # A hot pixel that is flagged costs an observer less than a cosmic ray that is not;
+    # a whole column costs much.
+    hot = frames.bad & (frames.bad.float().mean(dim=1, keepdim=True) < 0.1)
+    weight = torch.where(hot & good, _HOT_WEIGHT * weight, weight)
+    cores = tuple(frames.star_cores.T)
+    weight[cores] *= torch.where(good[cores], _CORE_WEIGHT, 1.0)
+    return weight
 
 
 class _FrameSource:
