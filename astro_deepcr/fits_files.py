@@ -178,11 +178,15 @@ def _frame(hdus, index, unit, bad_bits, filename):
     """Return the frame of one HDU."""
     header = merged_header(hdus, index)
     data, mask = _read_data(hdus[index], filename), None
+    own = own_mask(hdus, index)
+    if own is not None:
+        mask = _read_data(hdus[own], filename) != 0
     if bad_bits:
         check_bits(bad_bits)
         plane = hdus[plane_index(hdus, index, "DQ", filename)]
         plane = _read_data(plane, filename)
-        mask = (plane.astype(np.int64) & bad_bits) != 0
+        bad = (plane.astype(np.int64) & bad_bits) != 0
+        mask = bad if mask is None else mask | bad
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
     return CCDData(data, unit=unit, mask=mask, meta=header)
 
@@ -285,6 +289,18 @@ def plane_index(hdus, index, name, filename):
         f"out {_NEEDED_FOR[name]}."
     )
     raise ValueError(msg)
+
+
+def own_mask(hdus, index):
+    """Return the number of the mask that CCDData wrote beside an image, or None."""
+    # Other masks called MASK hold bits, some of which mark stars.
+    found = (
+        i
+        for i, hdu in enumerate(hdus)
+        if hdu_name(hdu) == "MASK" and _is_image(hdu)
+        if hdu.shape == hdus[index].shape and hdu.header["BITPIX"] == 8
+    )
+    return next(found, None) if index == 0 else None
 
 
 def merged_header(hdus, index):

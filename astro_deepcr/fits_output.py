@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from .fits_files import hdu_name, merged_header, open_fits, plane_index
+from .fits_files import hdu_name, merged_header, open_fits, own_mask, plane_index
 from .header import PROVENANCE
 
 __all__ = ["check_target", "remove_parts", "write_part"]
@@ -31,7 +31,8 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
         The file that was read, and the name that the copy is to get.
     results : dict
         Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
-        cosmic rays as an array of bool. An uncertainty goes into its ERR plane.
+        cosmic rays as an array of bool. An uncertainty goes into its ERR plane, and
+        the mask into the HDU MASK of a file that `~astropy.nddata.CCDData` wrote.
     mask_hdu : str or None, optional
         Name of the HDUs that are appended with the cosmic rays (1, or 0 elsewhere);
         they have the version (EXTVER) of their image. `None` appends none.
@@ -95,6 +96,10 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
     ours = list(results)
     for index, (cleaned, crmask) in results.items():
         copy[index] = _cleaned_hdu(hdus, index, cleaned)
+        own = own_mask(hdus, index)
+        if own is not None:  # of a CCDData, whose mask holds the cosmic rays, too
+            ours.append(own)
+            copy[own] = _image_hdu(cleaned.mask.astype(np.uint8), hdus[own])
         if dq_bit is not None:
             ours.append(_own_plane(hdus, index, "DQ", ours, source))
             copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
+from astropy.nddata import CCDData
 from ccdproc import ImageFileCollection
 
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
@@ -140,6 +141,36 @@ class TestOutputs:
             assert hdus[0].data.dtype.kind == "f"
             hdus.verify("exception")
 
+    def test_mask_of_ccddata(self, tmp_path):
+        image, truth = draw_frame((48, 40), 6, seed=1)
+        hit = np.argwhere(truth)[0]
+        mask = np.zeros(image.shape, bool)
+        mask[hit[0], hit[1]] = True
+        ccd = CCDData(image, unit="electron", mask=mask)
+        ccd.write(tmp_path / "a.fits")
+        clean_files(tmp_path / "a.fits")
+        target = tmp_path / "a_cleaned.fits"
+        cleaned = CCDData.read(target)
+        expected = cosmicray_deepcr(ccd)
+        assert np.array_equal(cleaned.mask, expected.mask)
+        assert np.array_equal(cleaned.data, expected.data.astype("f4"))
+        assert not fits.getdata(target, "CRMASK")[tuple(hit)]
+
+    @pytest.mark.parametrize(
+        ("dtype", "first"), [(np.int32, fits.PrimaryHDU), (np.uint8, fits.ImageHDU)]
+    )
+    def test_other_masks_are_left_alone(self, tmp_path, dtype, first):
+        image, _ = draw_frame((48, 40), 6, seed=1)
+        before = [] if first is fits.PrimaryHDU else [fits.PrimaryHDU()]
+        hdus = fits.HDUList([*before, first(image)])
+        hdus[-1].header["BUNIT"] = "electron"
+        bits = np.full(image.shape, 32, dtype)
+        hdus.append(fits.ImageHDU(bits, name="MASK"))
+        hdus.writeto(tmp_path / "a.fits")
+        table = clean_files(tmp_path / "a.fits")
+        assert table["pixels"][0] > 0
+        assert np.array_equal(fits.getdata(table["output"][0], "MASK"), bits)
+
     def test_dq_that_does_not_fit(self, tmp_path):
         path = write_triples(tmp_path / "a.fits")
         table = clean_files(path, dq_bit=2**20)
@@ -220,7 +251,7 @@ class TestFiles:
             write_triples(folder / "a.fits")
         before = (theirs / "a.fits").read_bytes()
         files, options = [ours, theirs], {"suffix": "", "overwrite": True}
-        with pytest.raises(ValueError, match="same output|is an input, too"):
+        with pytest.raises(ValueError, match=r"same output|is an input, too"):
             clean_files(files, output_dir=theirs, **options)
         assert (theirs / "a.fits").read_bytes() == before
 
