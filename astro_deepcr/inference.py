@@ -206,10 +206,7 @@ def _load_network(weights, device, dtype):
 
 def _run_tiles(network, image, weights, where, tile_size, batch_size):
     parameter = next(network.parameters())
-    halo, stride = weights.halo, weights.stride
-    tiles = plan_tiles(image.shape[1:], max(tile_size, 4 * halo), halo, stride)
-    if where is not None:
-        tiles = [t for t in tiles if where[t.area].any()]
+    tiles = _plan(image.shape[1:], weights, where, tile_size, parameter.device)
     output = np.zeros((1, *image.shape[1:]), np.float32)
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
@@ -223,6 +220,19 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
         for tile, result in zip(batch, y.cpu().numpy(), strict=True):
             stitch_tile(output, tile, result)
     return output[0] if len(output) == 1 else output
+
+
+def _plan(shape, weights, where, tile_size, device):
+    """Return the tiles to run: all, or the cheapest that hold the pixels wanted."""
+    halo, stride = weights.halo, weights.stride
+    sizes = [tile_size]
+    if where is not None and device.type == "cpu":
+        sizes += [tile_size // 2, tile_size // 4]  # few pixels are in few small tiles
+    plans = [plan_tiles(shape, max(n, 4 * halo), halo, stride) for n in sizes]
+    if where is None:
+        return plans[0]
+    plans = [[t for t in tiles if where[t.area].any()] for tiles in plans]
+    return min(plans, key=lambda tiles: sum(tile.size for tile in tiles))
 
 
 def _is_out_of_memory(err):

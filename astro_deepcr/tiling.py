@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Cut a frame into overlapping tiles, and put the results together again."""
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -26,6 +27,11 @@ class Tile:
 
     area: tuple
     window: tuple
+
+    @property
+    def size(self):
+        """Number of pixels that it sees, which is what it costs."""
+        return math.prod(part.stop - part.start for part in self.window)
 
 
 def plan_tiles(shape, tile_size, halo, stride=1):

@@ -135,8 +135,23 @@ class TestTiles:
         with conf.set_temp("tile_size", 64):
             part = predict(image[None], weights, where=where)
             whole = predict(image[None], weights)
-        assert part[3, 3] == whole[3, 3]
+        assert part[3, 3] == pytest.approx(whole[3, 3], abs=1e-6)
         assert np.count_nonzero(part) < part.size / 4
+
+    def test_few_pixels_cost_little(self):
+        weights = get_weights("inpaint-universal", task=None)
+        where = np.zeros((1500, 1500), bool)
+        where[::500, ::500] = True
+
+        def cost(where):
+            cpu = torch.device("cpu")
+            tiles = inference._plan(where.shape, weights, where, 512, cpu)
+            assert where.sum() == sum(where[tile.area].sum() for tile in tiles)
+            return sum(tile.size for tile in tiles)
+
+        assert cost(where) < where.size / 4
+        assert cost(~where) < 1.6 * where.size  # halos of large tiles
+        assert cost(where & False) == 0
 
 
 class TestMemory:
