@@ -9,7 +9,11 @@ import numpy as np
 
 from ..exceptions import WeightsError
 
-__all__ = ["Weights"]
+__all__ = ["CHANNELS", "Weights"]
+
+
+#: Task -> channels of the network's input: the image, or the image and its mask.
+CHANNELS = {"mask": 1, "inpaint": 2}
 
 
 @dataclass(frozen=True)
