@@ -17,11 +17,10 @@ from .devices import (
     resolve_precision,
 )
 from .exceptions import OutOfMemoryWarning, WeightsError
-from .models import build_model, fuse_for_cpu
+from .models import build_model
 from .noise import Normalization, measure_normalization
 from .tiling import cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
-from .weights.entry import CHANNELS
 from .weights.files import load_state
 
 __all__ = ["predict"]
@@ -202,10 +201,7 @@ def _load_network(weights, device, dtype):
         raise WeightsError(msg) from err
     network = network.eval().requires_grad_(False)
     network = network.to(device, memory_format=torch.channels_last)
-    network = getattr(network, "to_precision", network.to)(dtype)
-    if device.type == "cpu":
-        network = fuse_for_cpu(network, CHANNELS[weights.task])
-    return network
+    return getattr(network, "to_precision", network.to)(dtype)
 
 
 def _run_tiles(network, image, weights, where, tile_size, batch_size):

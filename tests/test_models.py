@@ -3,16 +3,12 @@
 
 import pytest
 import torch
-from torch import nn
 
 from astro_deepcr.models import (
-    ARCHITECTURES,
     FillUNet,
     PlainUNet,
     build_model,
     fold,
-    fuse_for_cpu,
-    fused,
     model_reach,
     reparametrize,
 )
@@ -180,40 +176,3 @@ class TestFillUNet:
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="in_channels=1 must be 2"):
             FillUNet(in_channels=1)
-
-
-class TestFused:
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-    @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
-    def test_same(self, architecture, dtype):
-        channels = 2 if architecture == "fill-unet" else 1
-        network = build_model(architecture, {}).eval()
-        for parameter in network.parameters():  # some start from 0
-            nn.init.normal_(parameter, std=0.1)
-        getattr(network, "to_precision", network.to)(dtype)
-        names = [name for name, _ in network.named_modules()]
-        quick_network = fuse_for_cpu(network, channels)
-        assert names == [name for name, _ in network.named_modules()]
-        image = torch.randn(2, channels, 48, 64).to(next(network.parameters()).dtype)
-        with torch.inference_mode():
-            plain, quick = (f(image).float() for f in (network, quick_network))
-        limit = 1e-5 if dtype is torch.float32 else 0.02
-        assert (plain - quick).abs().max() <= limit * (1 + plain.abs().max())
-
-    def test_used(self):
-        network = build_model("plain-unet", {})
-        if not torch.backends.mkldnn.is_available():
-            pytest.skip("this build of torch has no oneDNN")
-        assert fuse_for_cpu(network, 1) is not network
-
-    @pytest.mark.parametrize("fails", [True, False])
-    def test_left_alone_where_it_does_not_work(self, fails, monkeypatch):
-        def forward(self, x):
-            if fails:
-                msg = "no such function"
-                raise RuntimeError(msg)
-            return nn.functional.conv2d(x, self.weight, padding=1)
-
-        monkeypatch.setattr(fused._ConvReLU, "forward", forward)
-        network = build_model("plain-unet", {}).eval()
-        assert fuse_for_cpu(network, 1) is network

@@ -13,7 +13,6 @@ import torch
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
 from .fill_unet import FillUNet
-from .fused import fuse_for_cpu
 from .plain_unet import PlainUNet, fold, reparametrize, widen
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "PlainUNet",
     "build_model",
     "fold",
-    "fuse_for_cpu",
     "model_reach",
     "reparametrize",
     "widen",

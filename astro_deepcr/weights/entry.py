@@ -9,11 +9,7 @@ import numpy as np
 
 from ..exceptions import WeightsError
 
-__all__ = ["CHANNELS", "Weights"]
-
-
-#: Task -> channels of the network's input: the image, or the image and its mask.
-CHANNELS = {"mask": 1, "inpaint": 2}
+__all__ = ["Weights"]
 
 
 @dataclass(frozen=True)

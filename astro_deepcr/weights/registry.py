@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from .entry import CHANNELS, Weights
+from .entry import Weights
 from .files import read_spec
 
 __all__ = ["DEFAULT_INPAINT_WEIGHTS", "DEFAULT_WEIGHTS", "REGISTRY"]
@@ -76,17 +76,14 @@ _OPERATING_POINTS = {
 def _official(name, file, size, sha256, *, levels=2, hidden=32, **more):
     """Make the entry of one of the official models of deepCR."""
     task, _, _ = file.partition("/")
+    in_channels = {"mask": 1, "inpaint": 2}[task]
     return Weights(
         name=name,
         sha256=sha256,
         size=size,
         task=task,
         architecture="deepcr-unet",
-        arguments={
-            "in_channels": CHANNELS[task],
-            "hidden": hidden,
-            "levels": levels,
-        },
+        arguments={"in_channels": in_channels, "hidden": hidden, "levels": levels},
         # What the convolutions on the way down, below and up again reach together.
         halo={2: 10, 3: 24}[levels],
         stride=2 ** (levels - 1),
