@@ -13,6 +13,7 @@ from . import conf
 from .devices import (
     cpu_has_bfloat16,
     cpu_threads,
+    keep_freed_memory,
     resolve_device,
     resolve_precision,
 )
@@ -163,6 +164,8 @@ def _chosen(name, default):
 
 def _predict_in_memory(image, weights, where, device, dtype):
     """Run the tiles, smaller ones if the device has too little memory."""
+    if device.type == "cpu":
+        keep_freed_memory()
     network = _load_network(weights, device, dtype)
     tile_size = _chosen("tile_size", _TILE_SIZE[device.type])
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])

@@ -2,12 +2,19 @@
 """The official networks: same as in the deepCR package, however they are run."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from astro_deepcr import conf, cosmicray_probability, inference, inpaint_cosmicrays
+from astro_deepcr import (
+    conf,
+    cosmicray_probability,
+    devices,
+    inference,
+    inpaint_cosmicrays,
+)
 from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
 from astro_deepcr.exceptions import OutOfMemoryWarning, WeightsError
 from astro_deepcr.inference import predict
@@ -216,6 +223,17 @@ class TestDevices:
             assert torch.get_num_threads() == before
         with pytest.raises(ValueError, match="num_threads=-1"), cpu_threads(-1):
             pass
+
+    def test_memory_is_kept_but_for_what_the_environment_says(self, monkeypatch):
+        told = []
+        library = SimpleNamespace(mallopt=lambda *option: told.append(option))
+        monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: library)
+        monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+        monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+        devices.keep_freed_memory.__wrapped__()
+        assert told == [(-1, 2**30)]
+        monkeypatch.setattr(devices.ctypes, "CDLL", lambda _: SimpleNamespace())
+        devices.keep_freed_memory.__wrapped__()  # another C library
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_cuda_agrees(self, image):

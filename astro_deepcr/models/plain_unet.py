@@ -110,7 +110,7 @@ class PlainUNet(nn.Module):
             x = block(nn.functional.max_pool2d(x, 2))
         for up, merge in zip(self.up, self.merge, strict=True):
             low = nn.functional.interpolate(up(x), scale_factor=2, mode="nearest")
-            x = merge(skips.pop() + low)
+            x = merge(low.add_(skips.pop()))
         if self.detail is None:
             x = self.head(x)
             return nn.functional.pixel_shuffle(x, self.fold_input)

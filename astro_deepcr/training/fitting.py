@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from ..devices import cpu_has_bfloat16, cpu_threads
+from ..devices import cpu_has_bfloat16, cpu_threads, keep_freed_memory
 from ..exceptions import TrainingError
 from ..models import build_model, fold, model_reach, reparametrize, widen
 from ..weights import Weights, get_weights, resolve, save_weights
@@ -138,6 +138,8 @@ def fit(
         raise ValueError(msg)
     source, held = _split(data, validation, config)
     with cpu_threads(), gather_team(device) as team:
+        if team.device.type == "cpu":
+            keep_freed_memory()
         network = _make_network(entry, start, config).to(team.device)
         training = Training(network, source, held, entry, config, team)
         checkpoint = output.with_suffix(".checkpoint")
