@@ -35,8 +35,7 @@ def hit_probability(pixels, entry, to_unit, device=None):
     if pixels.mask.any():
         values[pixels.mask], _ = fill_pixels(values, pixels.mask)
     normalization = measure_normalization(values, pixels.mask, entry)
-    image = normalization.forward(values)[np.newaxis]
-    probability = predict(image, entry, device=device)
+    probability = predict([normalization.forward(values)], entry, device=device)
     probability[pixels.mask] = 0
     return probability
 
@@ -104,9 +103,9 @@ def _fill_by_network(pixels, hit, entry, to_unit, device):
         fill_pixels(pixels.values, bad)  # says that no good pixel is left
     values, factor = _in_unit_of(entry, pixels, to_unit)
     normalization = measure_normalization(values, bad, entry)
-    image = np.stack([normalization.forward(values), bad.astype(np.float32)])
-    image[0, bad] = 0
-    output = predict(image, entry, where=hit, device=device)
+    image = normalization.forward(values)
+    image[bad] = 0
+    output = predict([image, bad], entry, where=hit, device=device)
     if output.ndim == 2:
         return normalization.inverse(output[hit]) / factor, None
     value, log_std = output[:, hit]

@@ -48,8 +48,9 @@ def predict(image, weights, *, where=None, device=None):
 
     Parameters
     ----------
-    image : `~numpy.ndarray` of float32, shape (channels, rows, columns)
-        The network's input: finite and normalised.
+    image : list of `~numpy.ndarray`, each of shape (rows, columns)
+        The channels of the network's input: the frame, finite and normalised, and for
+        networks that fill pixels the mask of these. Or one array of three dimensions.
     weights : `~astro_deepcr.weights.Weights`
         Which network.
     where : `~numpy.ndarray` of bool, shape (rows, columns), optional
@@ -78,7 +79,7 @@ def predict(image, weights, *, where=None, device=None):
     >>> predict(np.full((1, 20, 30), 90., np.float32), get_weights('acs-wfc')).shape
     (20, 30)
     """
-    _check_finite(image, "input", weights)
+    _check_finite(image[0], "input", weights)
     weights = _of_no_frame(weights)
     device = resolve_device(device)
     with _TURN:
@@ -139,9 +140,7 @@ def _trial_image(weights):
     values[hit] += rng.exponential(800, np.count_nonzero(hit))
     normalization = measure_normalization(values, np.zeros_like(hit), weights)
     image = normalization.forward(values)
-    if weights.task == "mask":
-        return image[np.newaxis]
-    return np.stack([np.where(hit, 0, image), hit]).astype(np.float32)
+    return [image] if weights.task == "mask" else [np.where(hit, 0, image), hit]
 
 
 def _check_finite(values, what, weights):
@@ -209,17 +208,18 @@ def _load_network(weights, device, dtype):
 
 def _run_tiles(network, image, weights, where, tile_size, batch_size):
     parameter = next(network.parameters())
-    tiles = _plan(image.shape[1:], weights, where, tile_size, parameter.device)
-    output = np.zeros((1, *image.shape[1:]), np.float32)
+    shape = image[0].shape
+    tiles = _plan(shape, weights, where, tile_size, parameter.device)
+    output = np.zeros((1, *shape), np.float32)
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
-        cutouts = np.stack([cut_tile(image, tile) for tile in batch])
+        cutouts = np.stack([[cut_tile(part, tile) for part in image] for tile in batch])
         x = torch.from_numpy(cutouts).to(parameter.device, parameter.dtype)
         y = network(x.contiguous(memory_format=torch.channels_last)).float()
         if weights.task == "mask":
             y = y.sigmoid_()
         if len(output) != y.shape[1]:
-            output = np.zeros((y.shape[1], *image.shape[1:]), np.float32)
+            output = np.zeros((y.shape[1], *shape), np.float32)
         for tile, result in zip(batch, y.cpu().numpy(), strict=True):
             stitch_tile(output, tile, result)
     return output[0] if len(output) == 1 else output

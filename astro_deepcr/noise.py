@@ -21,6 +21,8 @@ __all__ = [
 MAD_TO_STD = 1.4826
 # More pixels than these (4096 x 4096) tell nothing new of a whole frame.
 _LARGEST_SAMPLE = 2**24
+# These (1024 x 1024) tell its sky and its noise to a thousandth.
+_ENOUGH = 2**20
 
 
 def sky_and_noise(values, mask=None):
@@ -110,7 +112,19 @@ def _mean_std(values, mask, scale):
 
 
 def _sky_noise_asinh(values, mask, _scale):
-    return Normalization(*sky_and_noise(values, mask), asinh=True)
+    rows = _some_rows(values.shape)
+    if np.count_nonzero(mask[rows]) > 0.5 * _ENOUGH:  # too few would be left
+        rows = slice(None)
+    return Normalization(*sky_and_noise(values[rows], mask[rows]), asinh=True)
+
+
+def _some_rows(shape):
+    """Return all rows, or of a large frame random ones, always the same."""
+    # Every n-th could fall between the orders of a spectrum.
+    number = max(_ENOUGH // shape[1], 1)
+    if number >= shape[0]:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).permutation(shape[0])[:number])
 
 
 #: Name (as weights files give it) -> function of values, mask and the fixed scale.

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from astro_deepcr.fill import fill_pixels
 from astro_deepcr.flags import COSMIC_RAY_BITS, HST, parse_flag_bit
 from astro_deepcr.masks import find_cosmic_rays, grow_mask
-from astro_deepcr.noise import Normalization, sky_and_noise
+from astro_deepcr.noise import Normalization, measure_normalization, sky_and_noise
 from astro_deepcr.tiling import cut_tile, plan_tiles, stitch_tile
 from astro_deepcr.units import conversion_factor, parse_gain, parse_readnoise
+from astro_deepcr.weights import get_weights
 
 
 class TestNoise:
@@ -41,6 +42,24 @@ class TestNoise:
         few[::5, ::5] = 1
         assert 0 < sky_and_noise(few)[1] < 1
         assert sky_and_noise(np.array([[3.0]])) == (3, 1)
+
+    @pytest.mark.parametrize("period", [3, 8, 16])
+    def test_large_frames_are_sampled(self, period):
+        rng = np.random.default_rng(1)
+        image = rng.normal(50, 3, (3000, 1100)).astype(np.float32)
+        image[::period] += 40  # orders of a spectrum
+        mask = np.zeros(image.shape, bool)
+        mask[:, 500:600] = True
+        image[mask] = 1e9
+        weights = get_weights("universal")
+        sky, noise = sky_and_noise(image, mask)
+        measured = measure_normalization(image, mask, weights)
+        assert measured.offset == pytest.approx(sky, abs=0.1)
+        assert measured.scale == pytest.approx(noise, rel=0.01)
+        mask[50:] = True  # the few pixels that are left all count
+        sky, noise = sky_and_noise(image, mask)
+        measured = measure_normalization(image, mask, weights)
+        assert (measured.offset, measured.scale) == (sky, noise)
 
     def test_normalization_inverts(self):
         values = np.array([-5.0, 0, 1e5], np.float32)
