@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "e6bce6580a87b219780f32b987e49b9a92065a8e0b1a8e37c7e16f86d41e9337",
+        "0fb35699d308554c0cb6624570ba99f2031045ebcc392db019087f3493305d2f",
     ),
 )
 
