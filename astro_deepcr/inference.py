@@ -240,6 +240,6 @@ def _plan(shape, weights, where, tile_size, device):
 
 def _is_out_of_memory(err):
     """Tell a lack of memory, of which torch has several kinds, from real errors."""
-    return isinstance(err, (MemoryError, torch.OutOfMemoryError)) or (
+    return isinstance(err, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         "not enough memory" in str(err) or "can't allocate memory" in str(err)
     )
