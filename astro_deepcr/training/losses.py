@@ -130,10 +130,9 @@ def fill_loss(output, light, weight):
     log_std = log_std - 0.25 * torch.log1p(light**2)
     error = _root(value.sinh()) - _root(light)
     pull = error / log_std.exp()
-    # Beyond three deviations linear: stars that nobody could know of stay few, and must
-    # not make all others look uncertain.
+    # Beyond five deviations linear: stars that nobody could know of stay few.
     size = pull.abs()
-    chi = torch.where(size < 3, 0.5 * pull**2, 3 * size - 4.5)
+    chi = torch.where(size < 5, 0.5 * pull**2, 5 * size - 12.5)
     loss = (log_std + chi) * log_std.detach().exp().clamp(0.5, 10)
     return (loss * weight).sum() / total
 

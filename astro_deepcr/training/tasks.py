@@ -10,7 +10,7 @@ from .losses import fill_loss, mask_loss
 __all__ = ["TASKS", "FillTask", "MaskTask"]
 
 # Errors beyond so many stated deviations count as this many.
-_CLIP = 5.0
+_CLIP = 10.0
 
 
 class MaskTask:
