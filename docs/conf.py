@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "remove_config_comments": True,
     "image_scrapers": ("matplotlib",),
+    "ignore_repr_types": r"matplotlib\.(axes|figure|legend|text)",
     "reference_url": {"astro_deepcr": None},
     "backreferences_dir": None,
     "show_memory": False,
