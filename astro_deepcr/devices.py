@@ -131,8 +131,8 @@ def keep_freed_memory():
     Let the C library keep freed memory at hand for the next layer of a network.
 
     glibc, that of Linux, gives large pieces back at once; the system then clears each
-    page before it is used again, which takes up to a quarter of the time. Up to one
-    GiB stays with the process instead. Other libraries are left as they are, and so is
+    page before it is used again, which takes time (docs/performance.rst). Up to one GiB
+    stays with the process instead. Other libraries are left as they are, and so is
     what the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``).
     """
     for name, (option, size) in _MALLOPT.items():

@@ -45,7 +45,8 @@ def acs_fields(n, side=512, seed=2):
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    add_options(parser, methods=["acs-wfc", "astroscrappy", "astroscrappy-space"])
+    methods = ["universal", "acs-wfc", "astroscrappy", "astroscrappy-space"]
+    add_options(parser, methods=methods)
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--seed", type=int, default=2)
     args = start(parser)

@@ -22,7 +22,7 @@ from astro_deepcr.evaluation import compare, network_method
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    add_options(parser, methods=["acs-wfc", "astroscrappy-space"])
+    add_options(parser, methods=["universal", "acs-wfc", "astroscrappy-space"])
     parser.add_argument("--data", help="folder of the cosmic-ray stamps")
     parser.add_argument(
         "--scenarios",

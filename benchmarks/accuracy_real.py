@@ -69,7 +69,7 @@ def pasted_frame(rng, image, stamps, path):
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
-    add_options(parser, methods=["acs-wfc", "astroscrappy-ground"])
+    add_options(parser, methods=["universal", "acs-wfc", "astroscrappy-ground"])
     parser.add_argument("--data", required=True, help="folder of the frames and stamps")
     args = start(parser)
     folder = Path(args.data)

@@ -58,7 +58,8 @@ def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("folder", help="folder of the STIS frames")
-    add_options(parser, methods=["acs-wfc", "astroscrappy", "astroscrappy-space"])
+    methods = ["universal", "acs-wfc", "astroscrappy", "astroscrappy-space"]
+    add_options(parser, methods=methods)
     args = start(parser)
     paths = find_fits(args.folder)[: args.frames]
     scenarios = {

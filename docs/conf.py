@@ -168,7 +168,7 @@ class WeightsCard(SphinxDirective):
             text += "\n.. list-table::\n   :header-rows: 1\n\n"
             text += "   * - FPR\n     - threshold\n     - hit pixels found\n"
             for fpr, threshold, found in entry.operating_points:
-                text += f"   * - {fpr:g}\n     - {threshold:.4f}\n     - {found:.1%}\n"
+                text += f"   * - {fpr:g}\n     - {threshold:.7g}\n     - {found:.1%}\n"
         return self.parse_text_to_nodes(text)
 
 
