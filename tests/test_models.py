@@ -8,6 +8,7 @@ from astro_deepcr.models import (
     FillUNet,
     PlainUNet,
     build_model,
+    enlarge,
     fold,
     model_reach,
     reparametrize,
@@ -84,6 +85,33 @@ def test_reparametrizing_changes_nothing():
     after = reparametrize(network)(x)
     assert torch.allclose(before, after, atol=1e-5)
     assert not torch.equal(before, torch.zeros_like(before))
+
+
+@pytest.mark.parametrize("widths", [(4, 6), (5, 9), (4, 6, 8), (6, 7, 9, 5)])
+def test_enlarged_is_the_same(widths):
+    """Until it is trained; and then new channels and new levels are used."""
+    same = {"depths": 2, "stem": "full", "stretches": 2}
+    small = random_network(same | {"widths": (4, 6)})
+    large = enlarge(small.state_dict(), PlainUNet(widths=widths, **same))
+    x = torch.randn(1, 1, 32, 32)
+    y = large(x)
+    assert torch.allclose(small(x), y, atol=1e-5)
+    for _ in range(3):  # a way down gets there only once its way up does
+        large.zero_grad()
+        large(x).square().sum().backward()
+        with torch.no_grad():
+            for parameter in large.parameters():
+                parameter.sub_(1e-3 * parameter.grad.sign())
+    assert all(parameter.grad.any() for parameter in large.parameters())
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"widths": (4,)}, {"widths": (3, 6)}, {"widths": (4, 6), "depths": 1}]
+)
+def test_enlarging_needs_more_of_the_same(arguments):
+    small = PlainUNet(widths=(4, 6), depths=2)
+    with pytest.raises(ValueError, match="must be the same but for"):
+        enlarge(small.state_dict(), PlainUNet(**arguments))
 
 
 def test_starts_from_few_cosmic_rays():

@@ -415,15 +415,17 @@ class TestInpainting:
         again = fit(source, tmp_path / "on.safetensors", start=weights, **options)
         assert again.task == "inpaint"
 
-    def test_goes_on_wider(self, tmp_path):
+    def test_goes_on_larger(self, tmp_path):
         source = SimulatedFrames(every=10**6, fresh=4, side=64)
         start = fit(source, tmp_path / "a.safetensors", **SHORT)
-        wide = SHORT | {"steps": 1, "arguments": {"widths": (6, 12)}}
-        weights = fit(source, tmp_path / "b.safetensors", start=start, **wide)
-        assert list(weights.arguments["widths"]) == [6, 12]
+        large = SHORT | {"steps": 1, "arguments": {"widths": (6, 12, 8)}}
+        weights = fit(source, tmp_path / "b.safetensors", start=start, **large)
+        assert list(weights.arguments["widths"]) == [6, 12, 8]
+        assert weights.stride == 2 * start.stride
+        assert weights.halo > start.halo
         assert weights.arguments["depths"] == start.arguments["depths"]
         narrow = SHORT | {"arguments": {"widths": (2, 4)}}
-        with pytest.raises(ValueError, match="none of them smaller"):
+        with pytest.raises(ValueError, match="none less, none narrower"):
             fit(source, tmp_path / "c.safetensors", start=start, **narrow)
 
     def test_unknown_task(self, frames, tmp_path):

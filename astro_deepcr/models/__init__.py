@@ -13,7 +13,7 @@ import torch
 from ..exceptions import WeightsError
 from .deepcr_unet import DeepCRUNet
 from .fill_unet import FillUNet
-from .plain_unet import PlainUNet, fold, reparametrize, widen
+from .plain_unet import PlainUNet, enlarge, fold, reparametrize
 
 __all__ = [
     "ARCHITECTURES",
@@ -21,10 +21,10 @@ __all__ = [
     "FillUNet",
     "PlainUNet",
     "build_model",
+    "enlarge",
     "fold",
     "model_reach",
     "reparametrize",
-    "widen",
 ]
 
 #: Name (as weights files give it) -> class.

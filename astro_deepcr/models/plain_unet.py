@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-__all__ = ["PlainUNet", "fold", "reparametrize", "widen"]
+__all__ = ["PlainUNet", "enlarge", "fold", "reparametrize"]
 
 _STEMS = {"full": 1, "unshuffle": 2}
 # Cosmic rays hit about one pixel in a hundred: where training starts from.
@@ -254,17 +254,18 @@ def fold(network):
     return {name: value.detach().cpu().clone() for name, value in state.items()}
 
 
-def widen(state, network):
+def enlarge(state, network):
     """
-    Carry the tensors of a narrow network over to a wider one.
+    Carry the tensors of a small network over to a larger one.
 
-    The wider network at first computes the same: what its new channels see is as it
-    was before (random, if it was just built), and nobody listens to them yet [1]_.
+    The larger network at first computes the same [1]_: what its new channels see is as
+    it was before (random, if it was just built), and nobody listens to them yet; nor to
+    its new levels, which come below the old ones.
 
     Parameters
     ----------
     state : dict of str to `torch.Tensor`
-        Of a plain network with fewer channels and else the same arguments.
+        Of a plain network with fewer channels or levels and else the same arguments.
     network : `PlainUNet`
         Not reparametrised; is changed.
 
@@ -276,7 +277,7 @@ def widen(state, network):
     Raises
     ------
     ValueError
-        If the networks differ in more than their widths, or this one is narrower.
+        If the networks differ in more than their widths, or this one is smaller.
 
     References
     ----------
@@ -286,28 +287,53 @@ def widen(state, network):
     Examples
     --------
     >>> import torch
-    >>> from astro_deepcr.models import PlainUNet, widen
-    >>> narrow = PlainUNet(widths=(4, 8), depths=1)
-    >>> wide = widen(narrow.state_dict(), PlainUNet(widths=(6, 9), depths=1))
+    >>> from astro_deepcr.models import PlainUNet, enlarge
+    >>> small = PlainUNet(widths=(4, 8), depths=1)
+    >>> large = enlarge(small.state_dict(), PlainUNet(widths=(6, 9, 12), depths=1))
     >>> image = torch.randn(1, 1, 16, 16)
-    >>> torch.allclose(narrow(image), wide(image), atol=1e-5)
+    >>> torch.allclose(small(image), large(image), atol=1e-5)
     True
     """
-    wide = network.state_dict()
-    fits = wide.keys() == state.keys() and all(
-        all(map(int.__ge__, tensor.shape, state[name].shape))
-        for name, tensor in wide.items()
+    old = _with_levels(state, network)
+    large = network.state_dict()
+    fits = large.keys() == old.keys() and all(
+        all(map(int.__ge__, tensor.shape, old[name].shape))
+        for name, tensor in large.items()
     )
     if not fits:
-        msg = "The network must be the same but for widths, none of them smaller."
+        msg = "The network must be the same but for levels: none less, none narrower."
         raise ValueError(msg)
-    for name, tensor in wide.items():
-        old = state[name]
-        if old.ndim > 1:  # the old outputs do not listen to new channels
-            tensor[: len(old), old.shape[1] :] = 0
-        tensor[tuple(map(slice, old.shape))] = old
-    network.load_state_dict(wide)
+    for name, tensor in large.items():
+        small = old[name]
+        if small.ndim > 1:  # the old outputs do not listen to new channels
+            tensor[: len(small), small.shape[1] :] = 0
+        tensor[tuple(map(slice, small.shape))] = small
+    network.load_state_dict(large)
     return network
+
+
+def _with_levels(state, network):
+    """Add the tensors of the new levels of a network, which do nothing yet."""
+    new = len(network.up) - len({name for name in state if name.startswith("up.")}) // 2
+    if new <= 0:
+        return state
+    state = {_lowered(name, new): tensor for name, tensor in state.items()}
+    for name, tensor in network.state_dict().items():
+        if name not in state:
+            state[name] = torch.zeros_like(tensor)
+            if name.startswith("down."):  # learns from what nobody listens to yet
+                state[name] = tensor
+            elif name.startswith("merge.") and tensor.ndim > 1:
+                torch.nn.init.dirac_(state[name])  # passes on what is above
+    return state
+
+
+def _lowered(name, levels):
+    """Return the name of a tensor when there are more levels below its own."""
+    part, *rest = name.split(".")
+    if part in ("up", "merge"):
+        rest[0] = str(int(rest[0]) + levels)
+    return ".".join([part, *rest])
 
 
 def _see(layer, image, dtype):

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..devices import cpu_has_bfloat16, cpu_threads, keep_freed_memory
 from ..exceptions import TrainingError
-from ..models import build_model, fold, model_reach, reparametrize, widen
+from ..models import build_model, enlarge, fold, model_reach, reparametrize
 from ..weights import Weights, get_weights, resolve, save_weights
 from ..weights.files import load_state
 from ._batch import Batch, InputForm, Key
@@ -74,7 +74,7 @@ def fit(
         default. Not used with ``start``.
     arguments : dict, optional
         Of the architecture. With ``start``, those that are to be other than there:
-        larger ``widths``, see `~astro_deepcr.models.widen`.
+        larger or more ``widths``, see `~astro_deepcr.models.enlarge`.
     validation : source or list, optional
         As ``data``. By default the last frames of ``data`` are held out.
     about : dict, optional
@@ -390,16 +390,14 @@ def _describe(output, task, start, architecture, arguments, about):
         spec = old.to_spec() | {"trained_on": f"{old.trained_on}; then tuned"}
         spec["arguments"] = dict(old.arguments) | dict(arguments or {})
     else:
-        architecture = architecture or TASKS[task].architecture
-        halo, stride = model_reach(architecture, arguments or {})
         spec = {
-            "architecture": architecture,
+            "architecture": architecture or TASKS[task].architecture,
             "arguments": dict(arguments or {}),
-            "halo": halo,
-            "stride": stride,
             "normalization": "sky-noise-asinh",
             "task": task,
         }
+    halo, stride = model_reach(spec["architecture"], spec["arguments"])
+    spec |= {"halo": halo, "stride": stride}
     spec |= {"name": output.stem, "operating_points": (), "metrics": {}} | about
     return Weights(**spec, sha256="")
 
@@ -413,7 +411,7 @@ def _make_network(entry, start, config):
         if old.arguments == entry.arguments:
             network.load_state_dict(state)
         else:
-            widen(state, network)
+            enlarge(state, network)
     if config.reparametrize:
         reparametrize(network)
     return network.to(memory_format=torch.channels_last)
