@@ -107,7 +107,7 @@ class PlainUNet(nn.Module):
         skips = []
         for block in self.down[1:]:
             skips.append(x)
-            x = block(nn.functional.max_pool2d(x, 2))
+            x = block(_halve(x))
         for up, merge in zip(self.up, self.merge, strict=True):
             low = nn.functional.interpolate(up(x), scale_factor=2, mode="nearest")
             x = merge(low.add_(skips.pop()))
@@ -340,6 +340,15 @@ def _see(layer, image, dtype):
     """Run a layer in full precision, and go on in another."""
     with torch.autocast(image.device.type, enabled=False):
         return layer(image.to(layer.weight.dtype)).to(dtype)
+
+
+def _halve(x):
+    """Return the largest of each 2 x 2 pixels."""
+    if not x.is_cpu or torch.is_grad_enabled():
+        return nn.functional.max_pool2d(x, 2)
+    # Three times as fast on a CPU; no gradient asks which of the four it was.
+    x = torch.maximum(x[:, :, ::2], x[:, :, 1::2])
+    return torch.maximum(x[..., ::2], x[..., 1::2])
 
 
 def _check(widths, depths, stem, detail, stretches):
