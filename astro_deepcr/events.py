@@ -90,7 +90,7 @@ def _measure(event, number, rows, columns, excess, unit):
     peak = np.full(number, -np.inf)
     np.maximum.at(peak, event, excess)
     unit = u.dimensionless_unscaled if unit is None else unit
-    return QTable(
+    events = QTable(
         {
             "label": np.arange(1, number + 1),
             "x": x * u.pix,
@@ -102,6 +102,9 @@ def _measure(event, number, rows, columns, excess, unit):
             "orientation": np.degrees(angle) * u.deg,
         }
     )
+    for name, digits in {"x": 2, "y": 2, "length": 1, "orientation": 0}.items():
+        events[name].info.format = f".{digits}f"  # as printed; the numbers stay exact
+    return events
 
 
 def _axes(event, count, rows, columns, total):

@@ -32,6 +32,8 @@ version = release.partition("+")[0]
 
 exclude_patterns = ["_build", "api/*.inc", "tutorials"]
 html_title = f"astro_deepcr {version}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 modindex_common_prefix = ["astro_deepcr."]
 plot_formats = ["png"]
 plot_html_show_source_link = False

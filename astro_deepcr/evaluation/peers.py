@@ -157,7 +157,7 @@ def astroscrappy_method(name="astroscrappy", sigclips=SIGCLIPS, **kwargs):
 
 def lacosmic_method(sigclips=SIGCLIPS, contrast=5.0):
     """
-    Adapt the package lacosmic, 1.4 or newer.
+    Adapt the package lacosmic, 1.3 or newer.
 
     Parameters
     ----------

@@ -134,9 +134,9 @@ for weights in ("universal", mine):
         scores.add(cosmicray_probability(frame, weights), hit, ignore)
     curve = scores.curve()
     print(
-        f"{getattr(weights, 'name', weights):10} average precision "
-        f"{curve.average_precision:.3f}, found where 0.1 % of the other pixels are "
-        f"flagged: {curve.tpr_at(1e-3):.1%}"
+        f"{getattr(weights, 'name', weights):10} "
+        f"average precision {curve.average_precision:.3f}, "
+        f"found at a false-positive rate of 0.1 %: {curve.tpr_at(1e-3):.1%}"
     )
 
 # %%

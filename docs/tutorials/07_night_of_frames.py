@@ -11,6 +11,7 @@ wrong with a file, and use several computers.
 # -------
 # Six exposures of a field of stars, the longer ones with more cosmic rays. One file was
 # damaged when it was copied: its last part is missing. All is in a temporary folder.
+import textwrap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +35,7 @@ for number, seconds in enumerate((60, 120, 300, 600, 900, 1200), 1):
     hit[name] = truth.mask.mean()
 
 whole = (night / "sci4.fits").read_bytes()
-(night / "sci4.fits").write_bytes(whole[: len(whole) // 2])
+_ = (night / "sci4.fits").write_bytes(whole[: len(whole) // 2])
 
 # %%
 # Clean the folder
@@ -66,7 +67,7 @@ show(table)
 # %%
 # The message says what is wrong with a file:
 for message in table["message"][table["status"] == "failed"]:
-    print(message.replace(str(folder), "..."))
+    print(textwrap.fill(message.replace(str(folder), "...")))
 
 # %%
 # The outputs
@@ -90,7 +91,7 @@ for path in sorted((folder / "cleaned").iterdir()):
 # ---------------------------
 # You copy the broken file once more, and run the same command again. What is done is
 # skipped. It is in the new report all the same.
-(night / "sci4.fits").write_bytes(whole)
+_ = (night / "sci4.fits").write_bytes(whole)
 table = clean_files(night, **settings)
 show(table)
 
@@ -111,7 +112,8 @@ print({key: line["notes"][0][key] for key in ("weights", "threshold", "pixels")}
 # unless you say so, with ``overwrite=True`` or ``--overwrite``. ``dry_run=True``, or
 # ``--dry-run``, tells what would be done and does nothing.
 other = clean_files(night, grow=1, dry_run=True, **settings)
-print(other["status"][0], "-", other["message"][0].replace(str(folder), "..."))
+print(other["status"][0])
+print(textwrap.fill(other["message"][0].replace(str(folder), "...")))
 other = clean_files(night, grow=1, dry_run=True, overwrite=True, **settings)
 print(other["status"][0])
 
@@ -228,7 +230,7 @@ from astro_deepcr import cosmicray_probability
 ccd, _ = make_cosmicray_ccd((2048, 128), seed=7)
 data = da.from_array(ccd.data, chunks=(1024, 128))
 large = cosmicray_probability(data)
-print(large)
+print(type(large), large.shape, large.chunksize)
 
 # %%
 # ``compute`` gives an array in memory. For a frame that does not fit, store the blocks

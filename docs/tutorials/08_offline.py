@@ -53,6 +53,7 @@ from tempfile import TemporaryDirectory
 from astropy.config import set_temp_cache
 from astropy.utils.data import conf as astropy_conf
 
+from astro_deepcr import conf
 from astro_deepcr.exceptions import WeightsError
 from astro_deepcr.weights import fetch_weights
 
@@ -65,7 +66,11 @@ def computer(name, network):
     """Use a cache of its own, with or without a network."""
     cache = here / name
     cache.mkdir(exist_ok=True)
-    with set_temp_cache(cache), astropy_conf.set_temp("allow_internet", network):
+    with (
+        set_temp_cache(cache),
+        astropy_conf.set_temp("allow_internet", network),
+        conf.set_temp("weights_dir", ""),
+    ):
         yield
 
 
@@ -144,7 +149,6 @@ with computer("telescope", network=False):
 # The second way, for all users of a cluster: leave the files in a directory that all
 # can read, and name it in the configuration file, as ``weights_dir = /shared/weights``.
 # In a script, set it for the session (``conf.weights_dir = ...``) or for a block:
-from astro_deepcr import conf
 
 with (
     computer("cluster node", network=False),

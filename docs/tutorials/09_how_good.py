@@ -59,6 +59,7 @@ results = evaluate_methods(scenarios, methods)
 table = summarize(results)
 columns = ("scenario", "method", "ap", "tpr@0.001", "tpr1@0.001")
 print(table[columns])
+print()
 print(table["method", "completeness", "purity", "flagged_cores", "n_cores"])
 
 # %%
