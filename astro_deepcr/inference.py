@@ -27,6 +27,8 @@ from .weights.files import load_state
 __all__ = ["predict"]
 
 _TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
+# Tiles are at least as many halos wide: else much is computed twice.
+_HALOS = 14
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
@@ -166,7 +168,8 @@ def _predict_in_memory(image, weights, where, device, dtype):
     if device.type == "cpu":
         keep_freed_memory()
     network = _load_network(weights, device, dtype)
-    tile_size = _chosen("tile_size", _TILE_SIZE[device.type])
+    least = max(_TILE_SIZE[device.type], _HALOS * weights.halo)
+    tile_size = _chosen("tile_size", least)
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
         try:

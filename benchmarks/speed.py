@@ -29,18 +29,19 @@ METHODS = {
     "ccdproc.cosmicray_lacosmic": ("ccdproc", "ccdproc"),
     "lacosmic": ("lacosmic", "lacosmic"),
     "deepCR ACS-WFC, mask": ("deepCR", "deepcr"),
-    "acs-wfc float32, mask": (None, "ours", "acs-wfc", "float32", None),
-    "acs-wfc bfloat16, mask": (None, "ours", "acs-wfc", "bfloat16", None),
-    "universal float32, mask": (None, "ours", "universal", "float32", None),
-    "universal bfloat16, mask": (None, "ours", "universal", "bfloat16", None),
-    "universal float32, mask + fill": (None, "ours", "universal", "float32", "network"),
-    "universal bfloat16, mask + fill": (
-        None,
-        "ours",
-        "universal",
-        "bfloat16",
-        "network",
-    ),
+    **{
+        f"{weights} {precision}, {'mask + fill' if fill else 'mask'}": (
+            None,
+            "ours",
+            weights,
+            precision,
+            fill,
+        )
+        for fill in (None, "network")
+        for weights in ("acs-wfc", "universal-fast", "universal")
+        for precision in ("float32", "bfloat16")
+        if not (fill and weights == "acs-wfc")
+    },
 }
 
 

@@ -218,7 +218,11 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "0fb35699d308554c0cb6624570ba99f2031045ebcc392db019087f3493305d2f",
+        "e30fca9d212159c9d7eb30a710ef4c6c840038bbcfb5b2c3216b272200c73676",
+    ),
+    _bundled(
+        "universal-fast",
+        "8a5fea015642719630f6c37512fb03d4e525b011c5ce19c325c0c3326ece7e91",
     ),
 )
 
