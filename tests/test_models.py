@@ -201,6 +201,15 @@ class TestFillUNet:
             assert len(changed)
             assert int((changed - middle - offset).abs().max()) <= halo + 2
 
+    def test_enlarged_is_the_same(self):
+        small = self.random()
+        large = FillUNet(**self.ARGUMENTS | {"widths": (5, 6, 8)})
+        enlarge(small.state_dict(), large)
+        x = torch.rand(1, 2, 48, 48)
+        x[:, 1] = (x[:, 1] > 0.8).float()
+        with torch.inference_mode():
+            assert torch.allclose(small(x), large(x), atol=1e-5)
+
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="in_channels=1 must be 2"):
             FillUNet(in_channels=1)

@@ -1,6 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Training data: what the sources draw, and what they refuse."""
 
+import signal
+import subprocess
+import sys
+from subprocess import PIPE
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +22,12 @@ from astro_deepcr.training import (
     SimulatedFrames,
 )
 from astro_deepcr.training._batch import Batch, InputForm, Key, measure_images
-from astro_deepcr.training.losses import cross_entropy, dice_loss, mask_loss
+from astro_deepcr.training.losses import (
+    cross_entropy,
+    dice_loss,
+    fill_loss,
+    mask_loss,
+)
 from astro_deepcr.training.tasks import FillTask
 
 from .conftest import SKY, draw_frame
@@ -264,6 +274,22 @@ class TestSimulatedFrames:
         one = draw(SimulatedFrames(**options), 3)
         assert equal(draw(SimulatedFrames(**options, processes=1), 3), one)
 
+    def test_processes_end_with_a_killed_training(self):
+        command = (
+            "import time\n"
+            "from astro_deepcr.training import SimulatedFrames\n"
+            "pool = SimulatedFrames(processes=1)._processes\n"
+            "pool.submit(int).result()\n"
+            "print('ready', flush=True)\n"
+            "time.sleep(99)\n"
+        )
+        process = subprocess.Popen([sys.executable, "-c", command], stdout=PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        process.kill()
+        # The pipe is closed when nobody is left who could write to it.
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL
+
     def test_hidden_pixels(self):
         source = SimulatedFrames(scenes="stars", hide=True, sky=100.0)
         batch = draw(source, 8, 96)
@@ -334,6 +360,21 @@ class TestLosses:
         sure = 40 * (2 * target - 1)[:, None]
         assert dice_loss(sure, target, weight) < 1e-3
         assert dice_loss(-sure, target, weight) > 0.9
+
+    def test_stated_deviations_are_typical(self):
+        """A hundredth of hidden stars does not widen what is said of the others."""
+        torch.manual_seed(0)
+        light = 0.1 * torch.randn(1, 100, 100)
+        light[:, :, 0] += 30  # nothing tells that a star is there
+        slopes = []
+        for stated in (0.05, 0.25):  # the standard deviation is 3
+            log_std = torch.tensor(stated).log().requires_grad_()
+            output = torch.stack(
+                [torch.zeros_like(light), log_std.expand_as(light)], dim=1
+            )
+            fill_loss(output, light, torch.ones_like(light)).backward()
+            slopes.append(float(log_std.grad))
+        assert slopes[0] < 0 < slopes[1]
 
     def test_all_ignored(self):
         with pytest.raises(ValueError, match="No pixel of this batch counts"):

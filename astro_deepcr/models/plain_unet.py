@@ -266,12 +266,12 @@ def enlarge(state, network):
     ----------
     state : dict of str to `torch.Tensor`
         Of a plain network with fewer channels or levels and else the same arguments.
-    network : `PlainUNet`
+    network : `PlainUNet` or `FillUNet`
         Not reparametrised; is changed.
 
     Returns
     -------
-    network : `PlainUNet`
+    network : `PlainUNet` or `FillUNet`
         The same object.
 
     Raises
@@ -294,6 +294,11 @@ def enlarge(state, network):
     >>> torch.allclose(small(image), large(image), atol=1e-5)
     True
     """
+    if hasattr(network, "body"):  # of a network that fills
+        enlarge(
+            {name.removeprefix("body."): state[name] for name in state}, network.body
+        )
+        return network
     old = _with_levels(state, network)
     large = network.state_dict()
     fits = large.keys() == old.keys() and all(

@@ -3,6 +3,8 @@
 
 import copy
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache
@@ -129,9 +131,14 @@ class SimulatedFrames:
     @cached_property
     def _processes(self):
         spawn = multiprocessing.get_context("spawn")  # torch does not survive a fork
-        return ProcessPoolExecutor(
-            self.processes, spawn, initializer=torch.set_num_threads, initargs=(1,)
-        )
+        return ProcessPoolExecutor(self.processes, spawn, initializer=_start_process)
+
+
+def _start_process():
+    """Use one thread; and end with the process that is served, however it ends."""
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _simulate(n, side, options, hide, key, part, form, device):

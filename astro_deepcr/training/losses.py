@@ -6,6 +6,9 @@ from torch.nn import functional
 
 __all__ = ["cross_entropy", "dice_loss", "fill_loss", "mask_loss"]
 
+# Degrees of freedom: how heavy the tails of errors of filled pixels are.
+_FREEDOM = 3
+
 
 def cross_entropy(logits, target, weight):
     """
@@ -93,10 +96,12 @@ def mask_loss(logits, target, weight, dice=0.0):
 
 def fill_loss(output, light, weight):
     """
-    Gaussian log-likelihood of the light under masked pixels, but for its sign.
+    How far off the light under masked pixels is, and its stated deviation.
 
     Each pixel is weighted with its stated deviation, in units of about the photon
     noise, so that pixels about which little can be known teach something, too [1]_.
+    The deviation is learnt as the scale of Student's t distribution: a Gaussian, whose
+    deviation rare hidden stars widen, would say too much of all the other pixels.
 
     Parameters
     ----------
@@ -129,12 +134,20 @@ def fill_loss(output, light, weight):
     # Like the square root of bright light: noise is about 1 everywhere.
     log_std = log_std - 0.25 * torch.log1p(light**2)
     error = _root(value.sinh()) - _root(light)
+    loss = _far_off(error, log_std.detach()) + _misjudged(error.detach(), log_std)
+    return (loss * log_std.detach().exp().clamp(0.25, 5) * weight).sum() / total
+
+
+def _far_off(error, log_std):
+    """Half a square, and beyond ten deviations linear: few stars are hidden."""
+    size = error.abs() / (2 * log_std.exp())
+    return torch.where(size < 5, 0.5 * size**2, 5 * size - 12.5)
+
+
+def _misjudged(error, log_std):
+    """Minus the logarithm of Student's t distribution, but for a constant."""
     pull = error / log_std.exp()
-    # Beyond five deviations linear: stars that nobody could know of stay few.
-    size = pull.abs()
-    chi = torch.where(size < 5, 0.5 * pull**2, 5 * size - 12.5)
-    loss = (log_std + chi) * log_std.detach().exp().clamp(0.5, 10)
-    return (loss * weight).sum() / total
+    return log_std + (_FREEDOM + 1) / 2 * torch.log1p(pull**2 / _FREEDOM)
 
 
 def _root(light):
