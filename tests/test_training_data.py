@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Training data: what the sources draw, and what they refuse."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from astropy import units as u
 from astropy.nddata import CCDData
 
 from astro_deepcr.evaluation import LabelledFrame
+from astro_deepcr.exceptions import TrainingError
 from astro_deepcr.noise import NORMALIZATIONS
 from astro_deepcr.training import (
     CosmicRayLabels,
@@ -273,6 +275,13 @@ class TestSimulatedFrames:
         options = {"scenes": "dark", "every": 2, "fresh": 18, "side": 32}
         one = draw(SimulatedFrames(**options), 3)
         assert equal(draw(SimulatedFrames(**options, processes=1), 3), one)
+
+    def test_a_process_is_killed(self):
+        source = SimulatedFrames(every=2, fresh=2, side=32, processes=1)
+        killed = source._processes.submit(os._exit, 1)
+        assert killed.exception(timeout=60)
+        with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
+            draw(source)
 
     def test_processes_end_with_a_killed_training(self):
         command = (

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
 
+from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays
 from ._batch import Batch, measure_images
@@ -123,7 +125,15 @@ class SimulatedFrames:
             for i, n in enumerate(sizes)
         ]
         run = self._processes.map if self.processes else map
-        batch = Batch.cat(run(_simulate, *zip(*jobs, strict=True)))
+        try:
+            batch = Batch.cat(run(_simulate, *zip(*jobs, strict=True)))
+        except BrokenProcessPool:
+            msg = (
+                f"One of the {self.processes} process(es) that simulate frames was "
+                "ended from outside; for want of memory? The same call goes on from "
+                "the last checkpoint, perhaps with fewer processes."
+            )
+            raise TrainingError(msg) from None
         # Labels are good to a thousandth: half of the memory.
         target = batch.target if self.hide else batch.target.half()
         return batch.replace(target=target, weight=batch.weight.half())
