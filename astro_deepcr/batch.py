@@ -104,8 +104,9 @@ def clean_files(
         Bit, or its name ('hst', see `astro_deepcr.flags`), that cosmic rays get in
         the DQ planes.
     update_err : bool, optional
-        Whether the ERR planes get the expected deviation of the pixels that were
-        replaced; as they are, they tell that of the cosmic ray.
+        Whether the ERR planes (UNCERT in files that `~astropy.nddata.CCDData` wrote)
+        get the expected deviation of the pixels that were replaced; as they are, they
+        tell that of the cosmic ray.
     jobs : int, optional
         Number of processes, of a `distributed.LocalCluster`. By default one file
         after the other is cleaned in this process, for which Dask is not needed.

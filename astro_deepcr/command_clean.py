@@ -67,7 +67,8 @@ def _add_files(parser):
     add(
         "--update-err",
         action="store_true",
-        help="put the expected deviation of replaced pixels into the ERR planes",
+        help="put the expected deviation of replaced pixels into the ERR planes, or "
+        "UNCERT of files that CCDData wrote",
     )
 
 

@@ -11,7 +11,12 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = ["find_fits", "find_frames", "read_frame", "read_frames"]
@@ -28,6 +33,12 @@ _COMPANIONS |= {"MASK", "CRMASK", "UNCERT", "FLAGS", "BPM", "BACKGROUND"}
 _NEEDED_FOR = {
     "DQ": "dq_bit= (--dq-bit) and bad_bits= (--bad-bits)",
     "ERR": "update_err= (--update-err)",
+    "UNCERT": "update_err= (--update-err)",
+}
+# What CCDData writes into the header of its UNCERT as UTYPE.
+_UNCERTAINTIES = {
+    kind.__name__: kind
+    for kind in (StdDevUncertainty, VarianceUncertainty, InverseVariance)
 }
 # What astropy raises for damaged files.
 _DAMAGE = (OSError, ValueError, TypeError, EOFError, zlib.error)
@@ -150,7 +161,8 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
     unit, bad_bits
         As in `read_frame`.
     errors : bool, optional
-        Whether the ERR plane of each becomes its uncertainty.
+        Whether the ERR plane of each, or the UNCERT that CCDData wrote, becomes its
+        uncertainty.
 
     Yields
     ------
@@ -168,8 +180,7 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
         for index in _frames_of(hdus, ext, filename):
             frame = _frame(hdus, index, unit, bad_bits, filename)
             if errors:
-                plane = hdus[plane_index(hdus, index, "ERR", filename)]
-                frame.uncertainty = StdDevUncertainty(_read_data(plane, filename))
+                frame.uncertainty = _uncertainty(hdus, index, filename)
             yield index, frame
             del hdus[index].data
 
@@ -189,6 +200,19 @@ def _frame(hdus, index, unit, bad_bits, filename):
         mask = bad if mask is None else mask | bad
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
     return CCDData(data, unit=unit, mask=mask, meta=header)
+
+
+def _uncertainty(hdus, index, filename):
+    """Return the uncertainty of the image of one HDU."""
+    plane = hdus[plane_index(hdus, index, errors_name(hdus, index), filename)]
+    kind = plane.header.get("UTYPE", StdDevUncertainty.__name__)
+    if kind not in _UNCERTAINTIES:
+        msg = (
+            f"{filename} has uncertainties of the type {kind!r} (UTYPE); those that "
+            f"can be updated are {', '.join(_UNCERTAINTIES)}."
+        )
+        raise ValueError(msg)
+    return _UNCERTAINTIES[kind](_read_data(plane, filename))
 
 
 def find_frames(filename, ext=None):
@@ -271,7 +295,7 @@ def _read_data(hdu, filename):
 
 
 def plane_index(hdus, index, name, filename):
-    """Return the number of the plane of an image that is called DQ or ERR."""
+    """Return the number of the plane of an image that has such a name."""
     image = hdus[index]
     found = [
         i
@@ -289,6 +313,13 @@ def plane_index(hdus, index, name, filename):
         f"out {_NEEDED_FOR[name]}."
     )
     raise ValueError(msg)
+
+
+def errors_name(hdus, index):
+    """Return what the plane with the uncertainties of an image is called."""
+    names = [hdu_name(hdu) for hdu in hdus]
+    own = index == 0 and "UNCERT" in names and "ERR" not in names  # of a CCDData
+    return "UNCERT" if own else "ERR"
 
 
 def own_mask(hdus, index):

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from .fits_files import hdu_name, merged_header, open_fits, own_mask, plane_index
+from .fits_files import (
+    errors_name,
+    hdu_name,
+    merged_header,
+    open_fits,
+    own_mask,
+    plane_index,
+)
 from .header import PROVENANCE
 
 __all__ = ["check_target", "remove_parts", "write_part"]
@@ -31,8 +38,9 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
         The file that was read, and the name that the copy is to get.
     results : dict
         Number of an HDU -> cleaned `~astropy.nddata.CCDData` with its header, and the
-        cosmic rays as an array of bool. An uncertainty goes into its ERR plane, and
-        the mask into the HDU MASK of a file that `~astropy.nddata.CCDData` wrote.
+        cosmic rays as an array of bool. An uncertainty goes into its ERR plane, or
+        UNCERT, and the mask into the HDU MASK of a file that
+        `~astropy.nddata.CCDData` wrote.
     mask_hdu : str or None, optional
         Name of the HDUs that are appended with the cosmic rays (1, or 0 elsewhere);
         they have the version (EXTVER) of their image. `None` appends none.
@@ -104,7 +112,8 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             ours.append(_own_plane(hdus, index, "DQ", ours, source))
             copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
         if cleaned.uncertainty is not None:
-            ours.append(_own_plane(hdus, index, "ERR", ours, source))
+            name = errors_name(hdus, index)
+            ours.append(_own_plane(hdus, index, name, ours, source))
             old = hdus[ours[-1]]
             new = np.where(crmask, cleaned.uncertainty.array, old.data)
             copy[ours[-1]] = _image_hdu(new.astype(old.data.dtype), old)

@@ -16,7 +16,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
-from astropy.nddata import CCDData
+from astropy.nddata import (
+    CCDData,
+    InverseVariance,
+    StdDevUncertainty,
+    VarianceUncertainty,
+)
 from ccdproc import ImageFileCollection
 
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
@@ -116,6 +121,32 @@ class TestOutputs:
         fits.writeto(tmp_path / "b.fits", draw_frame()[0])
         table = clean_files(tmp_path / "b.fits", unit="electron", update_err=True)
         assert "has no ERR plane" in table["message"][0]
+
+    @pytest.mark.parametrize(
+        "kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance]
+    )
+    def test_uncertainty_of_ccddata(self, tmp_path, kind):
+        """The same as in memory, in the type that the file has."""
+        image, _ = draw_frame((64, 64))
+        deviation = StdDevUncertainty(np.sqrt(np.maximum(image, 0) + 25))
+        ccd = CCDData(image, unit="electron", uncertainty=deviation.represent_as(kind))
+        ccd.write(tmp_path / "a.fits")
+        table = clean_files(tmp_path / "a.fits", update_err=True)
+        cleaned = CCDData.read(table["output"][0])
+        expected = cosmicray_deepcr(CCDData.read(tmp_path / "a.fits"))
+        assert isinstance(cleaned.uncertainty, kind)
+        np.testing.assert_allclose(
+            cleaned.uncertainty.array, expected.uncertainty.array, rtol=1e-5
+        )
+        assert (cleaned.uncertainty.array != ccd.uncertainty.array).any()
+
+    def test_unknown_uncertainty(self, tmp_path):
+        hdus = fits.HDUList([fits.PrimaryHDU(draw_frame()[0])])
+        hdus.append(fits.ImageHDU(hdus[0].data, name="UNCERT"))
+        hdus[1].header["UTYPE"] = "UnknownUncertainty"
+        hdus.writeto(tmp_path / "a.fits")
+        table = clean_files(tmp_path / "a.fits", unit="electron", update_err=True)
+        assert "type 'UnknownUncertainty' (UTYPE)" in table["message"][0]
 
     def test_other_layouts(self, tmp_path):
         """A camera of many chips; integers with BZERO; gzip; fpack."""
