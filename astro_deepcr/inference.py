@@ -28,7 +28,7 @@ __all__ = ["predict"]
 
 _TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
 # Tiles are at least as many halos wide: else much is computed twice.
-_HALOS = 14
+_HALOS = 12
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
