@@ -214,7 +214,7 @@ _ENTRIES = (
     ),
     _bundled(
         "inpaint-universal",
-        "b017db9483618f037b307532328eb251d98c99ff60a3e13d06623f944ea49724",
+        "34651a473305ba8015389f27b32a0064f09230a34ab65e605ef874af9d668511",
     ),
     _bundled(
         "universal",
