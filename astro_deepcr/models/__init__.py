@@ -5,7 +5,7 @@ The networks. Imports torch.
 Each takes a tensor of shape (batch, channels, rows, columns) and gives one of
 shape (batch, 1, rows, columns): for a mask network the logit of the probability,
 for an inpainting network the normalised value, which some follow with a second
-channel: the logarithm of its standard deviation over the scale of the normalisation.
+channel: the logarithm of its expected deviation over the scale of the normalisation.
 """
 
 import torch
