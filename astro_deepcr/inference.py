@@ -27,8 +27,9 @@ from .weights.files import load_state
 __all__ = ["predict"]
 
 _TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
-# Tiles are at least as many halos wide: else much is computed twice.
-_HALOS = 12
+# Tiles are at least as many halos wide, by the bytes of a number: narrower ones compute
+# much twice, wider ones need more memory.
+_HALOS = {4: 9, 2: 12}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
@@ -168,7 +169,7 @@ def _predict_in_memory(image, weights, where, device, dtype):
     if device.type == "cpu":
         keep_freed_memory()
     network = _load_network(weights, device, dtype)
-    least = max(_TILE_SIZE[device.type], _HALOS * weights.halo)
+    least = max(_TILE_SIZE[device.type], _HALOS[dtype.itemsize] * weights.halo)
     tile_size = _chosen("tile_size", least)
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:

@@ -8,7 +8,8 @@ Every method runs in a process of its own, warm; the rounds of all methods alter
 that a busy machine harms all of them alike. Printed are medians, the ratio to the first
 method, megapixels per second, the peak of the memory above that of the idle process,
 and for networks the share of the speed that a product of matrices has in the same
-precision. Peers that are not installed are left out.
+precision. Peers that are not installed are left out,
+and bfloat16 where the processor has no instructions for it.
 """
 
 import argparse
@@ -179,6 +180,16 @@ def kiloflop(weights):
     return counter.get_total_flops() / 64**2 / 1e3
 
 
+def can_run(name, args):
+    """Say whether a method is installed, and whether the processor can do it well."""
+    from astro_deepcr.devices import cpu_has_bfloat16
+
+    package, _, *options = METHODS[name]
+    if "bfloat16" in options and args.device == "cpu":
+        return cpu_has_bfloat16()
+    return package is None or importlib.util.find_spec(package) is not None
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0].strip())
@@ -192,14 +203,11 @@ def main():
     parser.add_argument("--weights-dir")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     args = parser.parse_args()
-    names = [
-        name
-        for name in args.methods
-        if not METHODS[name][0] or importlib.util.find_spec(METHODS[name][0])
-    ]
+    names = [name for name in args.methods if can_run(name, args)]
     print(", ".join(f"{p} {importlib.metadata.version(p)}" for p in PACKAGES))
     found = measure(names, args)
-    peaks = {p: matmul_speed(p, args.threads) for p in ("float32", "bfloat16")}
+    precisions = dict.fromkeys(p for name in names for p in METHODS[name][3:4])
+    peaks = {p: matmul_speed(p, args.threads) for p in precisions}
     print({key: f"{value:.0f} GFLOP/s in products" for key, value in peaks.items()})
     first = None
     for name in names:
