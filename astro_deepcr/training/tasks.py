@@ -82,7 +82,7 @@ class FillTask:
             "loss": fill_loss(output, truth, batch.weight),
             "median_bias": error.median(),
             "median_deviation": error.abs().median(),
-            "pull_68": _quantile(pull, 0.683),
+            "pull_68": np.quantile(pull.numpy(), 0.683),
             "pull_std": pull.clamp_max(_CLIP).square().mean().sqrt(),
         }
         return {name: float(value) for name, value in figures.items()}
@@ -98,12 +98,6 @@ class FillTask:
     def describe(cls, output, batch):
         """Return what the weights file says of the finished network."""
         return {"metrics": cls.measure(output, batch)}
-
-
-def _quantile(values, part):
-    """Return a quantile; torch.quantile takes no more than 16 million values."""
-    rank = max(1, round(part * values.numel()))
-    return values.flatten().kthvalue(rank).values
 
 
 def _normal_light(batch):
