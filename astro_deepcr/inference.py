@@ -20,7 +20,7 @@ from .devices import (
 from .exceptions import OutOfMemoryWarning, WeightsError
 from .models import build_model
 from .noise import Normalization, measure_normalization
-from .tiling import cut_tile, plan_tiles, stitch_tile
+from .tiling import common_inside, cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
 from .weights.files import load_state
 
@@ -219,13 +219,14 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
         batch = tiles[start : start + batch_size]
         cutouts = np.stack([[cut_tile(part, tile) for part in image] for tile in batch])
         x = torch.from_numpy(cutouts).to(parameter.device, parameter.dtype)
-        y = network(x.contiguous(memory_format=torch.channels_last)).float()
+        inside = common_inside(batch)
+        y = network(x.contiguous(memory_format=torch.channels_last), inside).float()
         if weights.task == "mask":
             y = y.sigmoid_()
         if len(output) != y.shape[1]:
             output = np.zeros((y.shape[1], *shape), np.float32)
         for tile, result in zip(batch, y.cpu().numpy(), strict=True):
-            stitch_tile(output, tile, result)
+            stitch_tile(output, tile, result, inside)
     return output[0] if len(output) == 1 else output
 
 

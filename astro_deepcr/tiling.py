@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-__all__ = ["Tile", "cut_tile", "plan_tiles", "stitch_tile"]
+__all__ = ["Tile", "common_inside", "cut_tile", "plan_tiles", "stitch_tile"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class Tile:
     def size(self):
         """Number of pixels that it sees, which is what it costs."""
         return math.prod(part.stop - part.start for part in self.window)
+
+    @property
+    def inside(self):
+        """Rows and columns of the window that belong to the area."""
+        return tuple(
+            slice(area.start - window.start, area.stop - window.start)
+            for area, window in zip(self.area, self.window, strict=True)
+        )
 
 
 def plan_tiles(shape, tile_size, halo, stride=1):
@@ -99,9 +107,29 @@ def cut_tile(image, tile):
     return np.pad(cutout, unchanged + missing, mode="symmetric")
 
 
-def stitch_tile(output, tile, result):
+def common_inside(tiles):
     """
-    Write a tile's result, without its halo, into the whole output.
+    Return the rows and columns of the windows that some of the tiles give results for.
+
+    Parameters
+    ----------
+    tiles : list of `Tile`
+        Of one plan.
+
+    Returns
+    -------
+    inside : tuple of slice
+    """
+    axes = zip(*(tile.inside for tile in tiles), strict=True)
+    return tuple(
+        slice(min(one.start for one in axis), max(one.stop for one in axis))
+        for axis in axes
+    )
+
+
+def stitch_tile(output, tile, result, inside):
+    """
+    Write a tile's result, without what belongs to others, into the whole output.
 
     Parameters
     ----------
@@ -110,13 +138,15 @@ def stitch_tile(output, tile, result):
     tile : `Tile`
         Where the result belongs.
     result : `~numpy.ndarray`, shape (..., height, width)
-        What the network said of the tile's window.
+        What the network said of a part of the tile's window.
+    inside : tuple of slice
+        Which part.
     """
-    inside = tuple(
-        slice(area.start - window.start, area.stop - window.start)
-        for area, window in zip(tile.area, tile.window, strict=True)
+    own = tuple(
+        slice(part.start - held.start, part.stop - held.start)
+        for part, held in zip(tile.inside, inside, strict=True)
     )
-    output[..., *tile.area] = result[..., *inside]
+    output[..., *tile.area] = result[..., *own]
 
 
 def _split(length, largest, halo, stride):

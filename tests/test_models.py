@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from astro_deepcr.models import (
+    DeepCRUNet,
     FillUNet,
     PlainUNet,
     build_model,
@@ -53,6 +54,28 @@ def test_halo_is_what_the_network_reaches(arguments):
             changed = (network(x) != network(y))[0, 0].nonzero()
         reach = max(reach, int((changed - middle - offset).abs().max()))
     assert halo - stride < reach <= halo
+
+
+@pytest.mark.parametrize("arguments", SMALL)
+@pytest.mark.parametrize(
+    "inside",
+    [
+        (slice(0, 48), slice(0, 64)),
+        (slice(8, 40), slice(16, 48)),
+        (slice(0, 7), slice(61, 64)),
+        (slice(23, 24), slice(33, 50)),
+    ],
+)
+def test_inside_is_what_the_whole_network_gives(arguments, inside):
+    networks = [
+        random_network(arguments),
+        DeepCRUNet(hidden=3, levels=len(arguments["widths"])),
+    ]
+    for network in networks:
+        x = torch.randn(2, 1, 48, 64, dtype=torch.double)
+        with torch.inference_mode():
+            whole, part = network.double()(x), network(x, inside)
+        assert torch.allclose(part, whole[(..., *inside)], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
@@ -174,6 +197,14 @@ class TestFillUNet:
             light, log_std = FillUNet(**self.ARGUMENTS)(x)[0]
         assert torch.allclose(light, torch.tensor(3.0), atol=1e-4)
         assert torch.isfinite(log_std).all()
+
+    def test_inside_is_what_the_whole_network_gives(self):
+        network, inside = self.random(), (slice(9, 30), slice(40, 64))
+        x = torch.rand(1, 2, 48, 64)
+        x[:, 1] = (x[:, 1] > 0.8).float()
+        with torch.inference_mode():
+            whole, part = network(x), network(x, inside)
+        assert torch.allclose(part, whole[(..., *inside)], rtol=0, atol=1e-5)
 
     def test_what_is_masked_does_not_matter(self):
         network = self.random()

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from ._parts import cut, halved, parts_needed
+
 __all__ = ["DeepCRUNet", "convert_official"]
 
 
@@ -47,16 +49,34 @@ class DeepCRUNet(nn.Module):
         )
         self.head = nn.Conv2d(hidden, 1, 1)
 
-    def forward(self, x):
-        """Return logits or values, shape (batch, 1, rows, columns)."""
+    def forward(self, x, inside=None):
+        """
+        Return logits or values.
+
+        Parameters
+        ----------
+        x : `torch.Tensor`
+            Shape (batch, in_channels, rows, columns), a multiple of the stride.
+        inside : tuple of slice, optional
+            The rows and columns that are wanted; the others need no way up.
+
+        Returns
+        -------
+        result : `torch.Tensor`
+            Shape (batch, 1, rows, columns), or less if so wanted.
+        """
+        *parts, held = parts_needed(inside, x.shape[2:], [2] * len(self.up))
         x = self.down[0](x)
         skips = []
         for block in self.down[1:]:
             skips.append(x)
             x = block(nn.functional.max_pool2d(x, 2))
         for up, merge in zip(self.up, self.merge, strict=True):
-            x = merge(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.head(x)
+            part = parts.pop()
+            low = up(cut(x, halved(part), held))
+            x = merge(torch.cat([skips.pop()[(..., *part)], low], dim=1))
+            held = part
+        return cut(self.head(x), inside or held, held)
 
     @staticmethod
     def reach(in_channels=1, hidden=32, levels=2):  # noqa: ARG004 (as the class)

@@ -63,15 +63,29 @@ class FillUNet(nn.Module):
         nn.init.zeros_(self.body.head.weight)
         nn.init.zeros_(self.body.head.bias)
 
-    def forward(self, x):
-        """Return light and logarithm of its deviation, shape (batch, 2, ...)."""
+    def forward(self, x, inside=None):
+        """
+        Return light and logarithm of its deviation.
+
+        Parameters
+        ----------
+        x : `torch.Tensor`
+            Shape (batch, 2, rows, columns), a multiple of the stride.
+        inside : tuple of slice, optional
+            The rows and columns that are wanted, as for `PlainUNet`.
+
+        Returns
+        -------
+        both : `torch.Tensor`
+            Shape (batch, 2, rows, columns), or less if so wanted.
+        """
         bad = x[:, 1:].float()
         image = x[:, :1].float().masked_fill(bad > 0.5, 0.0)
         stretched = 2 * torch.sinh(image / 2)
         guess = self._guess(stretched, bad)
         image = torch.where(bad > 0.5, guess, stretched)
-        told = self.body(torch.cat([image, bad], dim=1)).float()
-        light = guess + told[:, :1]
+        told = self.body(torch.cat([image, bad], dim=1), inside).float()
+        light = guess[(..., *(inside or ()))] + told[:, :1]
         # From the stretch inside to the asinh, and to signal over noise.
         slope = (1 + light**2 / 2) / (1 + light**2 / 4).sqrt()
         log_std = told[:, 1:].clamp(_LEAST, _MOST) + slope.log()

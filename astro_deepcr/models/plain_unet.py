@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ._parts import cut, halved, parts_needed, whole
+
 __all__ = ["PlainUNet", "enlarge", "fold", "reparametrize"]
 
 _STEMS = {"full": 1, "unshuffle": 2}
@@ -95,29 +97,55 @@ class PlainUNet(nn.Module):
         self.head = nn.Conv2d(last, out_channels * folded, 1)
         nn.init.constant_(self.head.bias, _FIRST_LOGIT)
 
-    def forward(self, x):
-        """Return logits, shape (batch, out_channels, rows, columns)."""
+    def forward(self, x, inside=None):
+        """
+        Return logits.
+
+        Parameters
+        ----------
+        x : `torch.Tensor`
+            Shape (batch, in_channels, rows, columns), a multiple of the stride.
+        inside : tuple of slice, optional
+            The rows and columns that are wanted, which saves half of the time of the
+            others: they need no way up.
+
+        Returns
+        -------
+        logits : `torch.Tensor`
+            Shape (batch, out_channels, rows, columns), or less if so wanted.
+        """
         image = x
         if self.stretches == 2:
             image = torch.cat([x, 2 * torch.sinh(x / 2)], dim=1)
-        x = image
-        if self.fold_input > 1:
-            x = nn.functional.pixel_unshuffle(x, self.fold_input)
+        if self.fold_input == 1:
+            x, held = self._logits_of_first_level(image, inside)
+            return cut(x, inside or held, held)
+        (first, _), shape = parts_needed(inside, x.shape[2:], [2]), x.shape[2:]
+        x = nn.functional.pixel_unshuffle(image, self.fold_input)
+        x, held = self._logits_of_first_level(x, halved(first))
+        x = nn.functional.pixel_shuffle(cut(x, halved(first), held), self.fold_input)
+        if self.detail is not None:
+            fine = cut(image, first, whole(shape))
+            fine = _see(self.detail, fine, self.head.weight.dtype)
+            x = self.head(torch.relu(self.refine(torch.relu(fine + x))))
+        return cut(x, inside or first, first)
+
+    def _logits_of_first_level(self, x, inside):
+        """Go down and up; return what is inside, or a little more, and where it is."""
+        shape = x.shape[2:]
         x = self.down[0][1:](_see(self.down[0][0], x, self.head.weight.dtype))
         skips = []
         for block in self.down[1:]:
             skips.append(x)
             x = block(_halve(x))
+        reaches = [len(block) // 2 for block in self.merge][::-1]
+        *parts, held = parts_needed(inside, shape, reaches)
         for up, merge in zip(self.up, self.merge, strict=True):
-            low = nn.functional.interpolate(up(x), scale_factor=2, mode="nearest")
-            x = merge(low.add_(skips.pop()))
-        if self.detail is None:
-            x = self.head(x)
-            return nn.functional.pixel_shuffle(x, self.fold_input)
-        coarse = nn.functional.pixel_shuffle(self.spread(x), self.fold_input)
-        fine = _see(self.detail, image, self.head.weight.dtype)
-        fine = torch.relu(fine + coarse)
-        return self.head(torch.relu(self.refine(fine)))
+            part = parts.pop()
+            low = up(cut(x, halved(part), held))
+            low = nn.functional.interpolate(low, scale_factor=2, mode="nearest")
+            x, held = merge(low.add_(skips.pop()[(..., *part)])), part
+        return (self.head(x) if self.detail is None else self.spread(x)), held
 
     def to_precision(self, dtype):
         """

@@ -196,7 +196,9 @@ def _draw_sky(rng, sky, space):
     values = _one_per_frame("sky", sky, rng.n, float)
     if values is None:
         brightest = torch.where(space, 400.0, 3000.0)
-        return rng.log_uniform(0.3 + 0 * brightest, brightest)
+        drawn = rng.log_uniform(0.3 + 0 * brightest, brightest)
+        # The ultraviolet and narrow bands see almost none from space.
+        return torch.where(space & rng.chance(0.2), rng.log_uniform(0.01, 2.0), drawn)
     if min(values) < 0 or not math.isfinite(sum(values)):
         msg = f"sky={sky!r} must be finite electrons per pixel, 0 or more."
         raise ValueError(msg)

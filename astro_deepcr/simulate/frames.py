@@ -129,7 +129,7 @@ def simulate_frames(
     exposure_times : float or list of float, optional
         Seconds. `None` draws the number of cosmic rays widely: up to 10 % of pixels.
     sky : float or list of float, optional
-        Background in electrons per pixel. `None` draws from 0.3 to 3000.
+        Background in electrons per pixel. `None` draws from 0.01 to 3000.
     nuisances : bool, optional
         Whether to add hot pixels, bad columns, flat-field errors, streaks, charge
         trails, resampling, sky subtraction and sums of exposures, in part of the

@@ -187,7 +187,9 @@ def _seeing(rng):
 
 def _diffraction(rng):
     """Images of an aberrated, obscured pupil with spider, at two wavelengths."""
-    fwhm = rng.log_uniform(0.8, 3.0)
+    # Cameras with a wide field often undersample.
+    widest = torch.where(rng.chance(0.3), 1.5, 3.0)
+    fwhm = rng.log_uniform(0.7 + 0 * widest, widest)
     bandwidth = rng.uniform(0.05, 0.25)
     pupil = _Pupil(rng)
     intensity = 0.0

@@ -25,7 +25,7 @@ __all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
 # One over the golden ratio: its multiples fill the unit interval evenly.
 _GOLDEN = 0.6180339887498949
 # How much good pixels count that look like hit ones: hot ones, and cores of stars.
-_HOT_WEIGHT, _CORE_WEIGHT = 0.3, 3.0
+_HOT_WEIGHT, _CORE_WEIGHT = 0.3, 8.0
 # Frames that are simulated together: more need memory and save no time.
 _TOGETHER = 16
 
