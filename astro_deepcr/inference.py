@@ -33,6 +33,8 @@ _HALOS = {4: 9, 2: 12}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
+# Tiles around few pixels give the result for no less than this, to both sides.
+_SMALLEST_INNER = 16
 # Side of the frame on which a short type is tried, and the part of its pixels that may
 # come out otherwise.
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
@@ -233,14 +235,23 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
 def _plan(shape, weights, where, tile_size, device):
     """Return the tiles to run: all, or the cheapest that hold the pixels wanted."""
     halo, stride = weights.halo, weights.stride
-    sizes = [tile_size]
-    if where is not None and device.type == "cpu":
-        sizes += [tile_size // 2, tile_size // 4]  # few pixels are in few small tiles
-    plans = [plan_tiles(shape, max(n, 4 * halo), halo, stride) for n in sizes]
+    side = max(tile_size, 4 * halo)
+    tiles = plan_tiles(shape, side, halo, stride)
     if where is None:
-        return plans[0]
-    plans = [[t for t in tiles if where[t.area].any()] for tiles in plans]
-    return min(plans, key=lambda tiles: sum(tile.size for tile in tiles))
+        return tiles
+    tiles, inner = _that_hold(where, tiles), side - 2 * halo
+    while device.type == "cpu" and inner >= 2 * _SMALLEST_INNER:
+        inner //= 2  # few pixels are in few small tiles
+        plan = plan_tiles(shape, inner + 2 * halo, halo, stride)
+        smaller = _that_hold(where, plan)
+        if sum(tile.cost for tile in smaller) >= sum(tile.cost for tile in tiles):
+            break
+        tiles = smaller
+    return tiles
+
+
+def _that_hold(where, tiles):
+    return [tile for tile in tiles if where[tile.area].any()]
 
 
 def _is_out_of_memory(err):

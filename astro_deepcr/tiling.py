@@ -29,16 +29,19 @@ class Tile:
     window: tuple
 
     @property
-    def size(self):
-        """Number of pixels that it sees, which is what it costs."""
-        return math.prod(part.stop - part.start for part in self.window)
-
-    @property
     def inside(self):
         """Rows and columns of the window that belong to the area."""
         return tuple(
             slice(area.start - window.start, area.stop - window.start)
             for area, window in zip(self.area, self.window, strict=True)
+        )
+
+    @property
+    def cost(self):
+        """Pixels that a network sees on its way down, and gives on its way up."""
+        return sum(
+            math.prod(part.stop - part.start for part in parts)
+            for parts in (self.window, self.area)
         )
 
 

@@ -45,6 +45,11 @@ def halved(part):
     return tuple(slice(one.start // 2, one.stop // 2) for one in part)
 
 
+def doubled(part):
+    """Return a part in pixels of the next finer level."""
+    return tuple(slice(2 * one.start, 2 * one.stop) for one in part)
+
+
 def whole(shape):
     """Return the part that is all of an image."""
     return tuple(slice(0, n) for n in shape)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from ._parts import cut, halved, parts_needed, whole
+from ._parts import cut, doubled, halved, parts_needed, whole
 
 __all__ = ["PlainUNet", "enlarge", "fold", "reparametrize"]
 
@@ -123,11 +123,12 @@ class PlainUNet(nn.Module):
         (first, _), shape = parts_needed(inside, x.shape[2:], [2]), x.shape[2:]
         x = nn.functional.pixel_unshuffle(image, self.fold_input)
         x, held = self._logits_of_first_level(x, halved(first))
-        x = nn.functional.pixel_shuffle(cut(x, halved(first), held), self.fold_input)
+        x = nn.functional.pixel_shuffle(x, self.fold_input)
+        x = cut(x, first, doubled(held))
         if self.detail is not None:
             fine = cut(image, first, whole(shape))
             fine = _see(self.detail, fine, self.head.weight.dtype)
-            x = self.head(torch.relu(self.refine(torch.relu(fine + x))))
+            x = self.head(self.refine(fine.add_(x).relu_()).relu_())
         return cut(x, inside or first, first)
 
     def _logits_of_first_level(self, x, inside):
