@@ -121,3 +121,17 @@ def test_sharp_tracks_are_one_pixel_wide_and_have_their_own_events():
     # each step goes to a neighbour, and no pixel is shared by two steps
     extent = max(row.max() - row.min(), column.max() - column.min()) + 1
     assert len(row) <= extent
+
+
+def test_skirts_are_cut_in_some_frames():
+    sigma = torch.full((400,), 5.0)
+    charge = torch.linspace(0, 60, 64 * 64).view(64, 64).repeat(400, 1, 1)
+    event_id = (charge > 0).long()
+    got, events = nuisances.cut_skirts(draws(400), charge, event_id, sigma)
+    assert torch.equal(events > 0, got > 0)
+    assert torch.equal(got[got > 0], charge[got > 0])
+    faintest = torch.where(got > 0, got, torch.inf).amin(dim=(1, 2)) / sigma
+    cut = faintest > 0.1
+    assert 0.15 < cut.float().mean() < 0.35
+    assert faintest[cut].min() >= 0.5
+    assert 3 < faintest.max() < 5.1

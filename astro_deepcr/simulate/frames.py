@@ -132,8 +132,8 @@ def simulate_frames(
         Background in electrons per pixel. `None` draws from 0.01 to 3000.
     nuisances : bool, optional
         Whether to add hot pixels, bad columns, flat-field errors, streaks, charge
-        trails, resampling, sky subtraction and sums of exposures, in part of the
-        frames.
+        trails, resampling, sky subtraction and sums of exposures, and to cut the faint
+        pixels of cosmic rays away, in part of the frames.
     device : str or `torch.device`, optional
         Where the tensors live.
 
@@ -178,6 +178,7 @@ def simulate_frames(
     charge, event_id = rays.charge, rays.event_id
     if nuisances:
         charge, event_id = effects.sharp_tracks(rng, charge, event_id, cameras.sigma)
+        charge, event_id = effects.cut_skirts(rng, charge, event_id, cameras.sigma)
         light, charge = effects.transfer_trails(rng, [light, charge])
     exposed = _expose(rng, light, charge, cameras, nuisances)
     return Frames(

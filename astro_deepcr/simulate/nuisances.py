@@ -13,6 +13,7 @@ from ._random import per_frame
 __all__ = [
     "Resampling",
     "bleed",
+    "cut_skirts",
     "detector_defects",
     "optics",
     "sharp_tracks",
@@ -203,6 +204,32 @@ def sharp_tracks(rng, charge, event_id, sigma):
     number = event_id.max() + track + 1
     event_id[place] = number[inside].to(event_id.dtype)
     return charge, event_id
+
+
+def cut_skirts(rng, charge, event_id, sigma):
+    """
+    Cut away the faint pixels of the cosmic rays, in some frames.
+
+    Real cosmic rays that were pasted on other frames end so: at the mask with which
+    they were found, or where they sank in the noise of the frame they came from.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    charge, event_id : (B, H, W) `torch.Tensor`
+        Of all cosmic rays.
+    sigma : (B,) `torch.Tensor`
+        Noise of the background, which the charge is compared with.
+
+    Returns
+    -------
+    charge, event_id : (B, H, W) `torch.Tensor`
+        New ones.
+    """
+    least = rng.chance(0.25) * rng.log_uniform(0.5, 5.0) * sigma
+    kept = charge >= per_frame(least)
+    return charge * kept, event_id * kept
 
 
 def bleed(light, full_well):
