@@ -4,7 +4,13 @@
 import pytest
 import torch
 
-from astro_deepcr.simulate import Environment, get_detector, simulate_frames
+from astro_deepcr.simulate import (
+    Environment,
+    _cameras,
+    get_detector,
+    simulate_frames,
+)
+from astro_deepcr.simulate._random import Draws
 
 
 def generator(seed=1):
@@ -80,6 +86,16 @@ def test_number_of_hits_spans_the_wanted_range():
     assert 0.003 < share.mean() < 0.04
 
 
+def test_some_skies_are_black_but_only_in_space():
+    n = 4000
+    space = torch.arange(n) < n / 2
+    sky = _cameras._draw_sky(Draws(generator(), n), None, space)
+    black = sky < 0.3
+    assert 0.05 < black[space].float().mean() < 0.2
+    assert not black[~space].any()
+    assert (sky > 0).all()
+
+
 def test_same_seed_same_frames():
     first, again, other = (
         simulate_frames(3, (64, 64), generator=generator(seed)) for seed in (7, 7, 8)
@@ -120,7 +136,7 @@ def test_no_time_no_cosmic_rays():
 def test_full_well_and_converter_limit_the_image():
     detector = get_detector("WFPC2")  # 4095 adu of 7 electrons
     frames = simulate_frames(
-        4,
+        8,
         (96, 96),
         scenes="bright stars",
         detectors=detector,
