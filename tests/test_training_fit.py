@@ -386,7 +386,7 @@ class TestInpainting:
 
     def test_describes_itself(self, weights):
         assert (weights.task, weights.architecture) == ("inpaint", "fill-unet")
-        assert 0.5 < weights.metrics["pull_std"] < 2
+        assert 0.5 < weights.metrics["pull_std"] < 4  # of few steps
         assert abs(weights.metrics["median_bias"]) < 0.2
         assert weights.operating_points == ()
 
