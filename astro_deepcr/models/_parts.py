@@ -58,8 +58,8 @@ def whole(shape):
 def cut(x, part, held):
     """Cut a part out of a tensor (..., rows, columns) that holds another."""
     index = [
-        slice(one.start - whole.start, one.stop - whole.start)
-        for one, whole in zip(part, held, strict=True)
+        slice(one.start - outer.start, one.stop - outer.start)
+        for one, outer in zip(part, held, strict=True)
     ]
     return x[(..., *index)]
 
