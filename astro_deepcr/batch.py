@@ -168,8 +168,9 @@ def clean_files(
     >>> Path(table['output'][0]).name, str(table['status'][0])
     ('a_cleaned.fits', 'cleaned')
     """
+    targets = plan_outputs(files, output_dir, suffix)
     if report is not None:
-        _check_report(Path(report), output_dir)
+        _check_report(Path(report), output_dir, targets)
     if environment is not None:
         get_environment(environment)
     weights = _check_options(weights, options)
@@ -191,8 +192,7 @@ def clean_files(
         "device": device,
         "draw": report is not None,
     }
-    targets = plan_outputs(files, output_dir, suffix)
-    each = _options_of_each(options, len(targets))
+    each = _options_of_each(_OPTIONS | options, len(targets))
     todo = [
         Job(source, target, options=own, **common)
         for (source, target), own in zip(targets.items(), each, strict=True)
@@ -375,8 +375,11 @@ def _check_cluster(processes, scheduler):
         raise ValueError(msg)
 
 
-def _check_report(path, output_dir):
+def _check_report(path, output_dir, targets):
     """Complain before the work, not after it."""
+    if path.resolve() in {p.resolve() for pair in targets.items() for p in pair}:
+        msg = f"The report {path} would replace a frame; choose another name."
+        raise ValueError(msg)
     if find_spec("jinja2") is None or find_spec("matplotlib") is None:
         msg = (
             "A report needs jinja2 and matplotlib: pip install 'astro_deepcr[report]'."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .fits_files import find_fits
 
-__all__ = ["plan_outputs"]
+__all__ = ["expand_files", "plan_outputs"]
 
 
 def plan_outputs(files, output_dir, suffix):
@@ -42,7 +42,7 @@ def plan_outputs(files, output_dir, suffix):
         targets = {Path(source): Path(target) for source, target in files.items()}
     else:
         sources = {}
-        for path in _expand(files):
+        for path in expand_files(files):
             sources.setdefault(_place(path), path)
         targets = {p: _target(p, output_dir, suffix) for p in sources.values()}
         # Outputs of an earlier run lie among the inputs; the suffix tells them.
@@ -80,8 +80,25 @@ def _place(path):
     return path.parent.resolve() / path.name
 
 
-def _expand(files):
-    """Yield the files of folders, patterns and lists."""
+def expand_files(files):
+    """
+    Find files.
+
+    Parameters
+    ----------
+    files : str, path-like or iterable of these
+        Files, folders, patterns (``'a*.fits'``) and lists ('@files.txt').
+
+    Yields
+    ------
+    path : `~pathlib.Path`
+        Each file; one that is named is not looked for.
+
+    Raises
+    ------
+    OSError
+        If a pattern fits no file, a folder has none, or a list cannot be read.
+    """
     if isinstance(files, str) or hasattr(files, "__fspath__"):
         files = [files]
     for name in map(str, files):
@@ -89,7 +106,7 @@ def _expand(files):
         if name.startswith("@") and not path.exists():
             lines = Path(name[1:]).read_text(encoding="utf-8").splitlines()
             lines = (line.strip() for line in lines)
-            yield from _expand(line for line in lines if line and line[0] != "#")
+            yield from expand_files(line for line in lines if line and line[0] != "#")
         elif path.is_dir():
             yield from find_fits(path)
         elif not path.exists() and glob.has_magic(name):

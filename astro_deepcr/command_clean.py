@@ -19,8 +19,8 @@ def add_arguments(parser):
     """
     parser.epilog = (
         "Run the same command again after an interruption: what is done is skipped. "
-        "Exit code: 0 if all files are clean, 1 if some could not be cleaned, 2 for "
-        "wrong arguments."
+        "Exit code: 0 if all files are clean, 1 if some could not be cleaned or a "
+        "value is wrong, 2 for arguments that do not exist."
     )
     # What is not given keeps the default of clean_files or cosmicray_deepcr.
     parser.argument_default = argparse.SUPPRESS
@@ -118,22 +118,27 @@ def run(options):
         If some could not be cleaned; it lists them.
     """
     from .batch import clean_files
+    from .batch_files import expand_files
     from .exceptions import BatchError
 
     given = vars(options).copy()
     files, output, quiet = (given.pop(name) for name in ("files", "output", "quiet"))
     given.pop("run", None)
-    if output is not None and len(files) > 1:
-        msg = "--output is for one file; use --output-dir and --suffix for several."
-        raise ValueError(msg)
+    if output is not None:
+        files = list(expand_files(files))
+        if len(files) != 1 or given.keys() & {"output_dir", "suffix"}:
+            msg = (
+                f"--output is for one file, and here are {len(files)}; use "
+                "--output-dir and --suffix instead."
+            )
+            raise ValueError(msg)
+        files = {files[0]: output}
     if given.get("inpaint") == "none":
         given["inpaint"] = None
     if "dq_bit" in given:
         given.setdefault("mask_hdu", None)
     with _Progress(quiet) as progress:
-        table = clean_files(
-            files if output is None else {files[0]: output}, progress=progress, **given
-        )
+        table = clean_files(files, progress=progress, **given)
     if len(table) > 1 and not quiet:
         _print_summary(table)
     failed = table[table["status"] == "failed"]

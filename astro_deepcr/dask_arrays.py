@@ -6,7 +6,9 @@ Each block is cleaned like a frame of its own, with as much of its neighbours ar
 as the network looks, and with the statistics of the whole frame.
 """
 
+import copy
 import math
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
@@ -101,7 +103,8 @@ max_fraction, device, add_keyword
     cleaned : same class as ``ccd``
         With Dask arrays.
     crmask : `dask.array.Array` of bool, shape (rows, columns)
-        Only if ``ccd`` is an array.
+        Only if ``ccd`` is an array. One of masked arrays gives one again, with the
+        cosmic rays masked, too.
 
     Raises
     ------
@@ -122,8 +125,9 @@ max_fraction, device, add_keyword
     data, crmask = frame.clean(
         frame.settle(entry), threshold, grow, protect, frame.settle(fill)
     )
+    mask = frame.mask | crmask if update_mask else frame.mask
     if not isinstance(ccd, NDData):
-        return data, crmask
+        return da.ma.masked_array(data, mask) if frame.masked else data, crmask
     fill_name = str(getattr(fill, "name", fill))
     provenance = {
         "CRMODEL": entry.name,
@@ -137,8 +141,10 @@ max_fraction, device, add_keyword
         add_keyword = False
     meta = log_to_meta(ccd.meta, provenance, history, add_keyword)
     cleaned = type(ccd)(data, unit=ccd.unit, meta=meta, wcs=ccd.wcs, psf=ccd.psf)
-    # The setter of CCDData.mask would compute it, and keep the whole in memory.
-    cleaned._mask = frame.mask | crmask if update_mask else ccd.mask
+    # The setters of CCDData would compute these, and keep the whole in memory.
+    cleaned._mask = mask if update_mask or frame.masked else ccd.mask
+    if getattr(ccd, "flags", None) is not None:
+        cleaned._flags = copy.deepcopy(ccd.flags)
     return cleaned
 
 
@@ -165,12 +171,16 @@ class _Frame:
 
     def __init__(self, ccd, background, how):
         is_nddata = isinstance(ccd, NDData)
-        self.data = ccd.data if is_nddata else ccd
-        check_data(self.data)
+        data = ccd.data if is_nddata else ccd
+        check_data(data)
+        self.masked = isinstance(data._meta, np.ma.MaskedArray)
+        self.data = da.ma.getdata(data) if self.masked else data
         self.unit = ccd.unit if is_nddata else None
         self.meta = ccd.meta if is_nddata else None
         mask = ccd.mask if is_nddata else None
         self.mask = self._plane(False if mask is None else mask, bool, "mask")
+        if self.masked:
+            self.mask = self.mask | da.ma.getmaskarray(data)
         if isinstance(background, u.Quantity):
             background = background.to_value(self.unit or u.dimensionless_unscaled)
         self.background = self._plane(background, np.float32, "background")
@@ -283,7 +293,8 @@ def _call_with_names(*blocks, function, names, kind, how, **options):
     given = {key: how[key] for key in ("gain", "exposure_time")}
     to_unit = partial(conversion_factor, pixels.unit, meta=pixels.meta, **given)
     work = partial(function, pixels, data, protect, **options)
-    return _worker().submit(work, to_unit=to_unit, device=how["device"]).result()
+    worker = _worker(os.getpid())
+    return worker.submit(work, to_unit=to_unit, device=how["device"]).result()
 
 
 def _chunks(sizes, depth, stride):
@@ -319,10 +330,10 @@ def _clean_block(pixels, data, protect, *, weights, method, threshold, grow, **r
     return both
 
 
-@lru_cache
-def _worker():
+@lru_cache(maxsize=1)
+def _worker(_process):
     """
-    Return the one thread of this process in which networks are run for blocks.
+    Return the one thread of a process in which networks are run for blocks.
 
     Each run takes all cores already. In many threads each would need memory of its own,
     also afterwards, since the C library keeps for a thread what it had once.

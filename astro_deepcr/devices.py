@@ -19,6 +19,7 @@ __all__ = [
     "resolve_precision",
 ]
 
+_PROCESS = os.getpid()
 # Numbers of options of glibc's mallopt, and the bytes that they are set to: the most
 # that it takes for the first, and more than a network needs for the second.
 _MALLOPT = {"TRIM": (-1, 2**30), "MMAP": (-3, 32 * 2**20)}
@@ -109,13 +110,15 @@ def cpu_threads(number=None):
     ----------
     number : int, optional
         Number of threads; `None` means ``conf.num_threads``, 0 leaves torch's
-        setting.
+        setting. A process that was forked has one, whatever is asked for.
     """
     number = conf.num_threads if number is None else number
     before = torch.get_num_threads()
     if number < 0:
         msg = f"num_threads={number} must be 0 (torch's own choice) or more."
         raise ValueError(msg)
+    if _is_forked():
+        number = 1
     try:
         if number:
             torch.set_num_threads(number)
@@ -123,6 +126,16 @@ def cpu_threads(number=None):
     finally:
         if number:
             torch.set_num_threads(before)
+
+
+def _is_forked():
+    """
+    Say whether this process is a fork of one that had loaded this module.
+
+    Threads do not come along: OpenMP, which may have started some, would wait for them
+    for ever.
+    """
+    return os.getpid() != _PROCESS
 
 
 @cache

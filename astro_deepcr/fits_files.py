@@ -188,14 +188,14 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
 def _frame(hdus, index, unit, bad_bits, filename):
     """Return the frame of one HDU."""
     header = merged_header(hdus, index)
-    data, mask = _read_data(hdus[index], filename), None
+    data, mask = _read_image(hdus[index], filename), None
     own = own_mask(hdus, index)
     if own is not None:
-        mask = _read_data(hdus[own], filename) != 0
+        mask = read_data(hdus[own], filename) != 0
     if bad_bits:
         check_bits(bad_bits)
         plane = hdus[plane_index(hdus, index, "DQ", filename)]
-        plane = _read_data(plane, filename)
+        plane = read_data(plane, filename)
         bad = (plane.astype(np.int64) & bad_bits) != 0
         mask = bad if mask is None else mask | bad
     unit = parse_unit(header.get("BUNIT") if unit is None else unit, filename)
@@ -212,7 +212,7 @@ def _uncertainty(hdus, index, filename):
             f"can be updated are {', '.join(_UNCERTAINTIES)}."
         )
         raise ValueError(msg)
-    return _UNCERTAINTIES[kind](_read_data(plane, filename))
+    return _UNCERTAINTIES[kind](read_data(plane, filename))
 
 
 def find_frames(filename, ext=None):
@@ -284,7 +284,8 @@ def open_fits(filename, **options):
         yield hdus
 
 
-def _read_data(hdu, filename):
+def read_data(hdu, filename):
+    """Return the data of an HDU; whatever is wrong with them is one OSError."""
     try:
         return hdu.data
     except _DAMAGE as err:
@@ -292,6 +293,17 @@ def _read_data(hdu, filename):
             f"{filename} cannot be read as FITS: {err} Is it truncated? Copy it again."
         )
         raise OSError(msg) from err
+
+
+def _read_image(hdu, filename):
+    """Return the data of an image, NaN where they are BLANK."""
+    blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
+    data = read_data(hdu, filename)
+    if blank is None or data is None or data.dtype.kind != "u":
+        return data
+    # astropy leaves unsigned integers (BZERO = 32768, ...) as they are.
+    missing = data == blank + zero
+    return np.where(missing, np.nan, data.astype(np.result_type(data, np.float32)))
 
 
 def plane_index(hdus, index, name, filename):

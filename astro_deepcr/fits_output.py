@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Cleaned frames into copies of the FITS files that they came from."""
 
+import gzip
 import os
 import uuid
 from pathlib import Path
@@ -18,7 +19,7 @@ from .fits_files import (
 )
 from .header import PROVENANCE
 
-__all__ = ["check_target", "remove_parts", "write_part"]
+__all__ = ["check_target", "read_crmask", "remove_parts", "write_part"]
 
 # In place of the time, so that the same input gives the same file, bit by bit.
 _WHEN = "as written by astro_deepcr"
@@ -64,8 +65,7 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
     with open_fits(source) as hdus, open_fits(source, **raw) as copy:
         ours = _put_results(hdus, copy, results, mask_hdu, dq_bit, source)
         try:
-            # What others wrote is not ours to mend.
-            copy.writeto(part, output_verify="ignore")
+            _write(copy, part)
             _verify(part, ours, len(copy))
         except OSError as err:
             part.unlink(missing_ok=True)
@@ -76,6 +76,32 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
             part.unlink(missing_ok=True)
             raise
     return part
+
+
+def read_crmask(target, index, *, mask_hdu="CRMASK", dq_bit=None):
+    """
+    Read the cosmic rays of a file that `write_part` wrote.
+
+    Parameters
+    ----------
+    target : path-like
+        The file.
+    index : int
+        Number of the HDU of the image.
+    mask_hdu, dq_bit
+        What they were when it was written.
+
+    Returns
+    -------
+    crmask : `~numpy.ndarray` of bool or None, shape (rows, columns)
+        `None` if they were not written.
+    """
+    with open_fits(target) as hdus:
+        if mask_hdu is not None:
+            return hdus[plane_index(hdus, index, mask_hdu.upper(), target)].data > 0
+        if dq_bit is not None:
+            return hdus[plane_index(hdus, index, "DQ", target)].data & dq_bit > 0
+    return None
 
 
 def _part_name(target):
@@ -136,6 +162,19 @@ def _own_plane(hdus, index, name, ours, filename):
         )
         raise ValueError(msg)
     return plane
+
+
+def _write(hdus, part):
+    # What others wrote is not ours to mend.
+    if part.suffix.lower() != ".gz":
+        hdus.writeto(part, output_verify="ignore")
+        return
+    # gzip would note the name and the time, which are others each time.
+    with (
+        part.open("xb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed,
+    ):
+        hdus.writeto(packed, output_verify="ignore")
 
 
 def _verify(part, ours, number):

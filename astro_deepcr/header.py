@@ -92,5 +92,6 @@ def _add_history(meta, line):
         meta.add_history(line)
     else:
         # One string, since a dictionary with a list cannot be written to FITS.
-        old = str(meta.get("HISTORY", ""))
+        old = meta.get("HISTORY", "")
+        old = "; ".join(map(str, old)) if isinstance(old, (list, tuple)) else str(old)
         meta["HISTORY"] = f"{old}; {line}" if old else line

@@ -29,8 +29,9 @@ class PixelData:
     ----------
     values : `~numpy.ndarray` of float32, shape (rows, columns)
         A native-byte-order copy, less the background.
-    background : float or `~numpy.ndarray` of float32, shape (rows, columns)
-        What was subtracted from ``values``.
+    background : float or `~numpy.ndarray`, shape (rows, columns)
+        What was subtracted from ``values``; 0 where it is not known, which is where
+        the frame says nothing either.
     data : `~numpy.ndarray`, shape (rows, columns)
         The caller's own values, not to be changed.
     mask : `~numpy.ndarray` of bool, shape (rows, columns)
@@ -62,7 +63,8 @@ def parse_image(image, background=None):
 `~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
         A two-dimensional image of integers or floats.
     background : float, array_like or `~astropy.units.Quantity`, optional
-        Subtracted from the values; in the unit of the image.
+        Subtracted from the values; in the unit of the image. It need not be finite
+        where the image is masked or not finite.
 
     Returns
     -------
@@ -95,8 +97,10 @@ def parse_image(image, background=None):
         bad |= parse_mask(mask, data.shape, "the image's own mask")
     _check_values(values, data, bad)
     _check_uncertainty(image, data.shape)
-    background = _parse_background(background, data.shape, unit)
-    values -= background
+    background = _parse_background(background, bad, unit)
+    if np.any(background):  # before digits are lost in float32
+        with np.errstate(over="ignore"):
+            values = np.subtract(data, background).astype(np.float32)
     return PixelData(values, background, np.asarray(data), bad, unit, meta, image)
 
 
@@ -193,7 +197,8 @@ def rebuild(
         return _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta)
     if isinstance(source, np.ma.MaskedArray):
         old = np.ma.getmaskarray(source)
-        return np.ma.MaskedArray(data, old.copy() if mask is None else old | mask)
+        mask = old.copy() if mask is None else old | mask
+        return np.ma.MaskedArray(data, mask, fill_value=source.fill_value)
     if isinstance(source, u.Quantity):
         data = u.Quantity(data, source.unit, copy=False)
     if isinstance(source, Masked):
@@ -282,8 +287,8 @@ def _check_uncertainty(image, shape):
         raise ValueError(msg)
 
 
-def _parse_background(background, shape, unit):
-    """Return a background as float32, of one value or of the image's shape."""
+def _parse_background(background, bad, unit):
+    """Return a background of floats, of one value or of the image's shape."""
     if background is None:
         return np.float32(0)
     if isinstance(background, NDData):
@@ -296,19 +301,21 @@ def _parse_background(background, shape, unit):
             msg = f"The background is in {background.unit}, the image in {unit}."
             raise ValueError(msg) from None
     array = np.asarray(background)
-    if array.dtype.kind not in "iuf" or array.shape not in ((), tuple(shape)):
+    if array.dtype.kind not in "iuf" or array.shape not in ((), bad.shape):
         msg = (
             f"The background has shape {array.shape} and type {array.dtype}; one "
-            f"number, or an array of the image's shape {tuple(shape)}, is needed."
+            f"number, or an array of the image's shape {bad.shape}, is needed."
         )
         raise ValueError(msg)
-    if not (np.abs(array) <= _LARGEST_VALUE).all():
+    known = np.abs(array) <= _LARGEST_VALUE
+    if not (known | bad).all():
         msg = (
             "The background has values that are not finite or beyond "
             f"{_LARGEST_VALUE:.0e}; replace them first."
         )
         raise ValueError(msg)
-    return array.astype(np.float32)
+    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
+    return np.where(known, array, 0)
 
 
 def _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta):

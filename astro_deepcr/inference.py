@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Run a network over a frame. Imports torch."""
 
+import os
 import threading
 import warnings
 from dataclasses import replace
@@ -38,9 +39,6 @@ _SMALLEST_INNER = 16
 # Side of the frame on which a short type is tried, and the part of its pixels that may
 # come out otherwise.
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
-# Threads that clean different frames take turns at the network: it is loaded once, and
-# memory and torch's number of threads are for one frame.
-_TURN = threading.Lock()
 
 
 def predict(image, weights, *, where=None, device=None):
@@ -87,7 +85,7 @@ def predict(image, weights, *, where=None, device=None):
     _check_finite(image[0], "input", weights)
     weights = _of_no_frame(weights)
     device = resolve_device(device)
-    with _TURN:
+    with _turns(), cpu_threads():
         dtype = _choose_precision(weights, device)
         output = _predict_in_memory(image, weights, where, device, dtype)
         if dtype is not torch.float32 and not np.isfinite(output).all():
@@ -95,6 +93,24 @@ def predict(image, weights, *, where=None, device=None):
             output = _predict_in_memory(image, weights, where, device, torch.float32)
     _check_finite(output, "output", weights)
     return output
+
+
+@lru_cache(maxsize=1)
+def _lock_of(_process):
+    return threading.Lock()
+
+
+def _turns():
+    """
+    Return the lock by which threads that clean different frames take turns.
+
+    A network is loaded once, and memory and torch's number of threads are for one
+    frame. A process that was forked has its own: the other's may be locked for ever.
+    """
+    return _lock_of(os.getpid())
+
+
+_turns()  # threads that ask for the first time at once must get the same
 
 
 def _of_no_frame(weights):
@@ -120,7 +136,7 @@ def _bfloat16_does(weights):
     image = _trial_image(weights)
     for dtype in (torch.float32, torch.bfloat16):
         network = _load_network(weights, cpu, dtype)
-        with torch.inference_mode(), cpu_threads():
+        with torch.inference_mode():
             results.append(_run_tiles(network, image, weights, None, _TRIAL, 1))
     exact, quick = results
     if weights.task == "mask":
@@ -176,7 +192,7 @@ def _predict_in_memory(image, weights, where, device, dtype):
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
         try:
-            with torch.inference_mode(), cpu_threads():
+            with torch.inference_mode():
                 return _run_tiles(network, image, weights, where, tile_size, batch_size)
         except (MemoryError, RuntimeError) as err:
             if not _is_out_of_memory(err) or tile_size <= _SMALLEST_TILE:

@@ -5,16 +5,17 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from .arguments import parse_inpaint
+from .arguments import choose_threshold, parse_inpaint
 from .core import cosmicray_deepcr
 from .fits_files import read_frame, read_frames
-from .fits_output import write_part
+from .fits_output import read_crmask, write_part
 from .quality import frame_quality
-from .weights import get_weights
+from .weights import Weights, get_weights
 
 __all__ = ["FileResult", "Job", "describe_error", "draw_again", "run_job"]
 
@@ -33,15 +34,26 @@ class Job:
     device: str | None = None
     draw: bool = False
 
-    @property
+    @cached_property  # of the generator as it was before the work
     def settings(self):
         """What the values of the output depend on, as a short text."""
-        weights = getattr(self.weights, "sha256", self.weights)
-        fill = parse_inpaint(self.options.get("inpaint", "network"), None)
-        fill = getattr(fill, "sha256", fill)  # a file may be trained again
-        things = [weights, fill, self.options, self.reading, self.writing]
-        text = json.dumps(things, sort_keys=True, default=str)
+        options = {k: v for k, v in self.options.items() if k != "max_fraction"}
+        options["inpaint"] = parse_inpaint(options.get("inpaint", "network"), None)
+        if isinstance(self.weights, Weights):
+            chosen = (options.pop(name, None) for name in ("threshold", "fpr"))
+            options["threshold"] = choose_threshold(self.weights, *chosen)
+        things = [self.weights, options, self.reading, self.writing]
+        text = json.dumps(things, sort_keys=True, default=_to_json)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _to_json(thing):
+    """Return what tells a thing from others."""
+    if isinstance(thing, Weights):  # a file may be trained again
+        return [thing.sha256, thing.to_spec()]
+    if isinstance(thing, np.random.Generator):
+        return thing.bit_generator.state
+    return thing.tolist() if isinstance(thing, np.ndarray) else str(thing)
 
 
 @dataclass(frozen=True)
@@ -133,8 +145,10 @@ def draw_again(job, frames):
     index = max(frames, key=lambda frame: frame["pixels"])["hdu"]
     ccd, _ = read_frame(job.source, index, job.reading["unit"])
     cleaned, _ = read_frame(job.target, index, job.reading["unit"])
-    changed = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
-    return _draw(ccd, cleaned, changed)
+    crmask = read_crmask(job.target, index, **job.writing)
+    if crmask is None:  # it was not written
+        crmask = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
+    return _draw(ccd, cleaned, crmask)
 
 
 def describe_error(err, source):

@@ -12,7 +12,7 @@ __all__ = ["main"]
 
 # What is told in one line; anything else is a mistake of ours.
 _ERRORS = (BatchError, DeviceError, TrainingError, WeightsError)
-_ERRORS += (OSError, TypeError, ValueError)
+_ERRORS += (ImportError, OSError, TypeError, ValueError)
 
 
 def main(arguments=None):

@@ -106,7 +106,7 @@ def _check_given(unit, gain, exposure_time, meta):
 
 
 def _check_linear(unit, wanted):
-    if not isinstance(unit, u.UnitBase):
+    if not isinstance(unit, u.UnitBase) or u.dex in unit.decompose().bases:
         msg = f"The image is in {unit}, which is no linear unit; {wanted} is needed."
         raise ValueError(msg)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -458,6 +459,40 @@ class TestResume:
         save_weights(mine, {key: 0.9 * value for key, value in state.items()}, entry)
         assert clean_files(path, inpaint=mine, overwrite=True)["status"] == "cleaned"
 
+    def test_what_settings_are(self, night, tmp_path):
+        """All that the values depend on, and nothing else."""
+        path, out = night / "f0_flt.fits", tmp_path / "out"
+
+        def status(weights=None, **options):
+            table = clean_files(path, weights, output_dir=out, inpaint="idw", **options)
+            return table["status"][0]
+
+        entry = get_weights("universal")
+        assert status() == "cleaned"
+        same = {"threshold": entry.threshold, "max_fraction": 0.5, "grow": 0}
+        assert status("universal", **same) == "skipped"
+        for other in (
+            replace(entry, name="mine"),
+            replace(entry, threshold=0.01),
+            replace(entry, normalization="mean-std"),
+        ):
+            assert status(other) == "failed"
+        noise = {"noise": np.random.default_rng(1), "overwrite": True}
+        assert status(**noise) == "cleaned"
+        assert status(**noise | {"noise": np.random.default_rng(2)}) == "cleaned"
+        assert status(**noise | {"noise": np.random.default_rng(2)}) == "skipped"
+
+    def test_compressed_outputs_are_the_same(self, night, tmp_path):
+        path, written = night / "f0_flt.fits", []
+        for _ in range(2):
+            target = tmp_path / "a.fits.gz"
+            clean_files({path: target}, inpaint="idw", overwrite=True)
+            written.append(target.read_bytes())
+            assert fits.getheader(target, 1)["CRNPIX"] > 0
+            target.unlink()
+            os.utime(path)  # done again
+        assert written[0] == written[1]
+
     def test_line_cut_off(self, night):
         """Killed while the journal was written, before the output got its name."""
         clean_files(night)
@@ -606,6 +641,13 @@ class TestCommand:
         files = sorted(map(str, night.glob("*.fits")))
         assert main(["clean", *files, "-o", "x.fits"]) == 1
         assert "--output is for one file" in capsys.readouterr().err
+        for more in ([str(night)], [files[0], "--suffix", "_x"]):
+            assert main(["clean", *more, "-o", "x.fits"]) == 1
+            assert "--output is for one file" in capsys.readouterr().err
+        target = night.parent / "x.fits"
+        pattern = str(night / "f0*.fits")
+        assert main(["clean", pattern, "-o", str(target), "--inpaint", "idw"]) == 0
+        assert target.exists()
 
     def test_interrupted(self, night, monkeypatch, capsys):
         def stop(*args, **kwargs):

@@ -249,6 +249,23 @@ class TestUnits:
         assert np.allclose(cleaned.data[both], (reference + ramp)[both], atol=20)
         assert np.array_equal(cleaned.data[~cleaned.mask], ccd.data[~cleaned.mask])
 
+    def test_background_much_brighter_than_the_frame(self, frame):
+        image, _ = frame
+        reference, crmask = cosmicray_deepcr(image.astype(float))
+        cleaned, again = cosmicray_deepcr(image.astype(float) + 1e9, background=1e9)
+        assert np.array_equal(again, crmask)
+        assert np.allclose(cleaned - 1e9, reference, atol=1e-2)
+
+    @pytest.mark.parametrize("unit", [u.mag, u.dex, u.ABmag, u.mag / u.arcsec**2])
+    def test_logarithmic_units(self, frame, unit):
+        ccd = CCDData(frame[0], unit=unit)
+        with pytest.raises(ValueError, match="no linear unit"):
+            cosmicray_deepcr(ccd)
+
+    def test_fill_value_of_masked_arrays(self, frame):
+        masked = np.ma.array(frame[0], mask=frame[0] < 0, fill_value=-7)
+        assert cosmicray_deepcr(masked, inpaint=None)[0].fill_value == -7
+
 
 class TestUncertainty:
     @pytest.mark.parametrize(
@@ -383,6 +400,11 @@ class TestProvenance:
         cosmicray_deepcr(cosmicray_deepcr(ccd)).write(tmp_path / "cleaned.fits")
         history = str(CCDData.read(tmp_path / "cleaned.fits").meta["HISTORY"])
         assert history.startswith("bias subtracted; astro_deepcr")
+
+    def test_list_of_history(self, ccd):
+        ccd.meta["HISTORY"] = ["bias subtracted", "flat fielded"]
+        history = cosmicray_deepcr(ccd, inpaint=None).meta["HISTORY"]
+        assert history.startswith("bias subtracted; flat fielded; astro_deepcr")
 
     def test_names_that_fits_does_not_allow(self, ccd):
         ccd.header = fits.Header(ccd.header)

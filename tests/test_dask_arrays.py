@@ -176,6 +176,27 @@ class TestLazy:
         assert "CRMODEL" not in ccd.meta
         assert "CRMODEL" not in cosmicray_deepcr(lazy(ccd), add_keyword=False).meta
 
+    @pytest.mark.parametrize("update_mask", [True, False])
+    def test_masked_arrays(self, ccd, update_mask):
+        masked = np.ma.array(np.nan_to_num(ccd.data), mask=ccd.mask)
+        how = {"inpaint": None, "update_mask": update_mask}
+        expected, crmask = cosmicray_deepcr(masked, **how)
+        chunks = da.from_array(masked, chunks=(64, 70))
+        data, found = dask.compute(*cosmicray_deepcr(chunks, **how))
+        assert np.array_equal(found, crmask)
+        assert np.array_equal(data.mask, expected.mask)
+        frame = NDData(chunks, unit="electron")
+        found = cosmicray_deepcr(frame, **how).mask.compute()
+        assert np.array_equal(found, expected.mask)
+
+    def test_flags_are_kept(self, ccd):
+        frame = lazy(ccd)
+        frame.flags = np.arange(ccd.data.size).reshape(SHAPE)
+        cleaned = cosmicray_deepcr(frame, inpaint=None)
+        assert np.array_equal(cleaned.flags, frame.flags)
+        cleaned.flags[0, 0] = 9
+        assert frame.flags[0, 0] == 0
+
 
 class TestRefused:
     @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 """Methods side by side: adapters, tables, figures, the command."""
 
 import argparse
+import sys
 from functools import partial
 from importlib.util import find_spec
 
@@ -34,6 +35,7 @@ from astro_deepcr.evaluation import (
     summarize,
 )
 from astro_deepcr.evaluation.command import add_arguments, run
+from astro_deepcr.scripts import main
 
 
 def make_frame(seed=0, unit="electron", gain=None, shape=(96, 100), hits=25):
@@ -239,6 +241,56 @@ def test_files(folder):
     assert one["n_pixels"][0] < table["n_pixels"][0]
     with pytest.raises(FileNotFoundError, match="no FITS file"):
         evaluate_files(folder / "no", ["acs-wfc"])
+
+
+def test_each_folder_has_its_own_files(tmp_path):
+    sides = {"one": (96, 96), "two/night": (90, 100), "three/night": (100, 88)}
+    for seed, (name, shape) in enumerate(sides.items()):
+        frame = make_frame(seed, shape=shape)
+        (tmp_path / name).mkdir(parents=True)
+        mask = fits.ImageHDU(frame.truth.astype(np.uint8), name="MASK")
+        sci = fits.ImageHDU(frame.ccd.data.astype("f4"), name="SCI")
+        path = tmp_path / name / f"{seed}.fits"
+        fits.HDUList([fits.PrimaryHDU(), sci, mask]).writeto(path)
+    folders = [tmp_path / name for name in sides]
+    table = evaluate_files(folders, ["acs-wfc"], unit="electron")
+    assert table["n_pixels"].tolist() == [a * b for a, b in sides.values()]
+    names = ["one", str(tmp_path / "two/night"), str(tmp_path / "three/night")]
+    assert table["scenario"].tolist() == names
+    twice = evaluate_files([folders[0]] * 2, ["acs-wfc"], unit="electron")
+    assert twice["n_pixels"].tolist() == [96 * 96]
+
+
+def test_tables_that_cannot_be_saved(folder, capsys):
+    """Told before the work, and nothing is lost."""
+    path = folder / "0.fits"
+    before = path.read_bytes()
+    how = ["evaluate", str(path), "--dq-bits", "4096", "--methods", "acs-wfc"]
+    assert main([*how, "--output", str(path)]) == 1
+    assert "0.fits exists already" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert main([*how, "--output", str(folder / "table.xyz")]) == 1
+    error = capsys.readouterr().err
+    assert "table.xyz is that of no kind" in error
+    assert "frame 1" not in error
+    assert main([*how, "--output", str(folder / "no" / "table.csv")]) == 1
+    (folder / "table.csv").write_text("old")
+    assert main([*how, "--output", str(folder / "table.csv"), "--overwrite"]) == 0
+    assert len(Table.read(folder / "table.csv")) == 1
+    assert not list(folder.glob(".part*"))
+
+
+def test_command_errors_name_the_file_or_the_package(folder, capsys, monkeypatch):
+    (folder / "junk.fits").write_text("no FITS")
+    path = folder / "short.fits"
+    path.write_bytes((folder / "0.fits").read_bytes()[:-9000])
+    for name in ("junk.fits", "short.fits"):
+        assert main(["evaluate", str(folder / name), "--methods", "acs-wfc"]) == 1
+        assert f"{name} cannot be read" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "cosmic_conn", None)
+    how = ["--dq-bits", "4096", "--methods", "cosmic-conn"]
+    assert main(["evaluate", str(folder / "0.fits"), *how]) == 1
+    assert "deepcr: error:" in capsys.readouterr().err
 
 
 def test_command(folder, capsys):

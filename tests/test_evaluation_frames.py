@@ -14,6 +14,7 @@ from astro_deepcr.evaluation import (
     find_fits,
     labelled_frames,
     read_frame,
+    read_frames,
 )
 
 STIS = Path(__file__).parents[2] / "shared" / "data" / "real" / "hst_stis_ngc1068"
@@ -109,6 +110,26 @@ def test_files_without_truth_or_image(tmp_path):
     fits.PrimaryHDU().writeto(tmp_path / "b.fits")
     with pytest.raises(ValueError, match=r"b.fits holds no image"):
         read_frame(tmp_path / "b.fits")
+
+
+def test_each_chip_has_its_own_truth(tmp_path):
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for version in (2, 1):
+        image = np.full((3, 4), float(version))
+        hdus.append(fits.ImageHDU(image, name="SCI", ver=version))
+    for version in (1, 2):
+        bits = np.full((3, 4), version, np.uint8)
+        hdus.append(fits.ImageHDU(bits, name="MASK", ver=version))
+    hdus.writeto(tmp_path / "a.fits")
+    frames = list(read_frames(tmp_path / "a.fits"))
+    assert [frame.name for frame in frames] == ["a.fits[SCI,2]", "a.fits[SCI,1]"]
+    assert [frame.ccd.data[0, 0] for frame in frames] == [2, 1]
+    assert [frame.truth.all() for frame in frames] == [False, True]
+    assert [frame.ignore.all() for frame in frames] == [True, False]
+    del hdus["MASK", 1]
+    hdus.writeto(tmp_path / "b.fits")
+    with pytest.raises(ValueError, match=r"no MASK extension .* for its image SCI,1"):
+        list(read_frames(tmp_path / "b.fits"))
 
 
 def test_find_fits(tmp_path):

@@ -56,6 +56,18 @@ def test_noise_and_no_value():
     assert len(cosmicray_events(image, np.zeros((9, 9), bool))) == 0
 
 
+def test_background_without_a_value_where_the_frame_has_none():
+    image = np.full((9, 9), 5.0)
+    image[2, 2:5] = 8
+    image[7, 7] = np.nan
+    background = np.where(np.isnan(image), np.nan, 4.0)
+    events = cosmicray_events(image, image > 5, background=background)
+    assert events["charge"].value.tolist() == [12]
+    background[0, 0] = np.nan
+    with pytest.raises(ValueError, match="background has values that are not finite"):
+        cosmicray_events(image, image > 5, background=background)
+
+
 def test_mask_of_another_shape():
     with pytest.raises(ValueError, match="mask has shape"):
         cosmicray_events(np.ones((4, 4)), np.ones((3, 3), bool))

@@ -113,6 +113,17 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=r"ext=\[\] names no HDU"):
             find_frames(mef, [])
 
+    def test_blank_of_unsigned_integers(self, tmp_path):
+        """astropy does not look at BLANK where BZERO makes integers unsigned."""
+        values = np.arange(12, dtype=np.uint16).reshape(3, 4) + 30000
+        hdu = fits.PrimaryHDU(values)
+        hdu.header["BLANK"] = 30005 - 32768
+        hdu.header["BUNIT"] = "adu"
+        hdu.writeto(tmp_path / "a.fits")
+        data = read_frame(tmp_path / "a.fits")[0].data
+        assert np.argwhere(np.isnan(data)).tolist() == [[1, 1]]
+        assert np.array_equal(data[0], values[0])
+
     def test_no_unit(self, mef):
         with pytest.raises(ValueError, match=r"no BUNIT.*--unit adu"):
             read_frame(mef, 2)

@@ -2,6 +2,9 @@
 """The official networks: same as in the deepCR package, however they are run."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -215,6 +218,30 @@ class TestDevices:
         with conf.set_temp("precision", "float16"):
             probability = cosmicray_probability(image * 1e4, "acs-wfc")
         assert np.allclose(probability, cosmicray_probability(image * 1e4, "acs-wfc"))
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_forked_processes(self):
+        """They do not wait for threads that stayed in the other process."""
+        code = """
+import multiprocessing, numpy, torch
+from astro_deepcr import conf, cosmicray_probability
+torch.set_num_threads(2)
+conf.num_threads = 2
+image = numpy.random.default_rng(0).normal(100, 10, (300, 300))
+def work(_):
+    return cosmicray_probability(image).sum()
+here = work(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(numpy.allclose(pool.map_async(work, [0, 1]).get(200), here, rtol=1e-3))
+"""
+        run = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        assert run.stdout == "True\n"
 
     def test_threads_are_put_back(self, image):
         before = torch.get_num_threads()

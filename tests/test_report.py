@@ -85,6 +85,34 @@ class TestPage:
         assert text.count("<img ") == 2
         assert text.count('data-value="skipped"') == 2
 
+    def test_hits_of_what_was_done_before(self, folder, monkeypatch):
+        """They are known though no pixel was replaced."""
+        path, drawn = folder / "a.fits", []
+        monkeypatch.setattr(
+            "astro_deepcr.report.draw_frame",
+            lambda *frames: drawn.append(frames[2].sum()) or "",
+        )
+        for written in ({}, {"mask_hdu": None}):
+            how = {"inpaint": None, "report": folder / "r.html", "overwrite": True}
+            table = clean_files(path, **how, **written)
+            assert table["status"].tolist() == ["cleaned"]
+            table = clean_files(path, **how, **written)
+            assert table["status"].tolist() == ["skipped"]
+        assert drawn == [table["pixels"][0]] * 3 + [0]
+
+    def test_pixels_without_a_value(self, folder):
+        with fits.open(folder / "a.fits", mode="update") as hdus:
+            hdus[0].data[:5, :5] = np.nan
+        table = clean_files(folder / "a.fits", report=folder / "r.html")
+        assert table["status"].tolist() == ["cleaned"]
+
+    @pytest.mark.parametrize("name", ["a.fits", "a_cleaned.fits"])
+    def test_does_not_replace_a_frame(self, folder, name):
+        before = (folder / "a.fits").read_bytes()
+        with pytest.raises(ValueError, match="would replace a frame"):
+            clean_files(folder / "a.fits", report=folder / name)
+        assert (folder / "a.fits").read_bytes() == before
+
     def test_cannot_be_written(self, folder):
         before = sorted(folder.iterdir())
         with pytest.raises(FileNotFoundError, match=r"no folder .*no_such for the"):

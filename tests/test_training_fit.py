@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astro_deepcr import conf, cosmicray_deepcr, inpaint_cosmicrays
@@ -27,7 +29,7 @@ from astro_deepcr.training import (
     tasks,
 )
 from astro_deepcr.training.calibration import fit_temperature, measure
-from astro_deepcr.training.checkpoint import save_checkpoint
+from astro_deepcr.training.checkpoint import identify, save_checkpoint
 from astro_deepcr.weights import get_weights
 from astro_deepcr.weights.files import load_state
 
@@ -264,6 +266,52 @@ class TestStopsAndGoesOn:
         with pytest.raises(TrainingError, match=r"another training .*steps: 9 -> 6"):
             fit(frames, path, **SHORT)
         assert fit(frames, path, **SHORT, resume=False).metrics["steps"] == 6
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            ({"about": {"normalization": "mean-std"}}, "normalization: sky-noise"),
+            ({"about": {"unit": "electron"}}, "unit: None -> electron"),
+            ({"start": "other"}, "start: "),
+            ({"data": "other"}, "data: "),
+        ],
+    )
+    def test_checkpoint_of_other_data(
+        self, frames, tmp_path, monkeypatch, change, match
+    ):
+        learn = fitting.Training.learn
+
+        def stop(self, batch):
+            if self.step == 3:
+                raise KeyboardInterrupt
+            return learn(self, batch)
+
+        options = {"data": frames, "output": tmp_path / "one.safetensors"} | SHORT
+        options |= {"save_every": 2, "learning_rate": 1e-3}
+        if "start" in change:
+            change = {"start": tmp_path / "start.safetensors"}
+            fit(frames, change["start"], **SHORT | {"steps": 1}, seed=5)
+        if "data" in change:
+            change = {"data": LabelledFrames(*draw_frames(12, first=1))}
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting.Training, "learn", stop)
+            with pytest.raises(KeyboardInterrupt):
+                fit(**options)
+        with pytest.raises(TrainingError, match=f"another training .*{match}"):
+            fit(**options | change)
+
+    def test_what_is_told_of_data(self):
+        """Whatever it is, and though it holds itself."""
+        source = SimpleNamespace(frames=[np.ones((2, 2)), None], draw=print)
+        source.own, source._cache = source, np.ones(3)
+        first = identify(source)
+        source._cache = None
+        assert identify(source) == first
+        source.frames[0][1, 1] = np.nan
+        assert identify(source) != first
+        assert identify({"processes": 2}) == identify({"processes": 0})
+        assert identify(u.Quantity([1, 2], "s")) == identify(np.array([1.0, 2]))
+        assert identify(np.array(["a"])) != identify(np.array(["b"]))
 
     def test_damaged_checkpoint(self, frames, tmp_path):
         path = tmp_path / "one.safetensors"

@@ -2,7 +2,11 @@
 """The zoo: where files come from, and what happens to bad ones."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +135,30 @@ class TestResolution:
         with conf.set_temp("mirrors", [(tmp_path / "server").as_uri()]):
             assert fetch_weights(gone).is_file()
         assert is_url_in_cache(gone.url)
+
+    def test_one_mirror_in_the_file(self, tmp_path):
+        (tmp_path / "astro_deepcr.cfg").write_text("mirrors = https://a.example/w\n")
+        code = "import astro_deepcr; print(astro_deepcr.conf.mirrors)"
+        folder = tmp_path / "astropy"
+        folder.mkdir()
+        (tmp_path / "astro_deepcr.cfg").rename(folder / "astro_deepcr.cfg")
+        run = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"XDG_CONFIG_HOME": str(tmp_path)},
+        )
+        assert run.stdout == "['https://a.example/w']\n"
+
+    def test_bundled_weights_of_another_computer(self, tmp_path):
+        """A worker of a cluster may have the package elsewhere."""
+        entry = get_weights("universal")
+        there = replace(entry, path=tmp_path / "elsewhere" / "universal.safetensors")
+        assert fetch_weights(there) == Path(entry.path)
+        other = replace(there, sha256="0" * 64)
+        with pytest.raises(WeightsError, match="there is no file"):
+            fetch_weights(other)
 
     def test_nowhere(self, empty_cache, own_entry, tmp_path):
         gone = replace(own_entry, url=(tmp_path / "gone" / "ACS-WFC.pth").as_uri())

@@ -33,6 +33,7 @@ _PUBLIC = {
     "plot_precision_recall": "figures",
     "plot_roc": "figures",
     "read_frame": "frames",
+    "read_frames": "frames",
     "reliability_curve": "metrics",
     "save_figures": "figures",
     "summarize": "comparison",

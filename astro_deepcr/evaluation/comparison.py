@@ -8,7 +8,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from .events import event_table, group_table, wrongly_flagged, wrongly_flagged_objects
-from .frames import find_fits, read_frame
+from .frames import find_fits, read_frames
 from .metrics import PixelScores
 from .peers import get_method
 
@@ -289,17 +289,18 @@ def evaluate_files(paths, methods, *, figures=None, progress=None, **kwargs):
     figures, progress
         As in `compare`.
     **kwargs
-        Arguments of `read_frame`, such as ``dq_bits=4096`` or ``unit="electron"``.
+        Arguments of `read_frames`, such as ``dq_bits=4096`` or ``unit="electron"``.
 
     Returns
     -------
     `~astropy.table.Table`
-        See `summarize`; the scenario is the name of the folder.
+        See `summarize`; the scenario is the name of the folder, or all of its path if
+        two have the same name.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file, or no FITS file in a folder.
+    OSError
+        If there is no such file, no FITS file in a folder, or a file is damaged.
     ValueError
         If a file holds no image or no truth, or if there is no such method.
 
@@ -310,14 +311,14 @@ def evaluate_files(paths, methods, *, figures=None, progress=None, **kwargs):
     """
     if isinstance(paths, str) or not np.iterable(paths):
         paths = [paths]
-    files = [file for path in paths for file in find_fits(path)]
-    folders = dict.fromkeys(file.resolve().parent for file in files)
+    folders = {}
+    for file in dict.fromkeys(file.resolve() for p in paths for file in find_fits(p)):
+        folders.setdefault(file.parent, []).append(file)
+    names = [folder.name for folder in folders]
     scenarios = {
-        folder.name: (
-            read_frame(file, **kwargs)
-            for file in files
-            if file.resolve().parent == folder
+        folder.name if names.count(folder.name) == 1 else str(folder): (
+            frame for file in files for frame in read_frames(file, **kwargs)
         )
-        for folder in folders
+        for folder, files in folders.items()
     }
     return compare(scenarios, methods, figures=figures, progress=progress)

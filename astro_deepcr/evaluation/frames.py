@@ -8,16 +8,28 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ..fill import fill_pixels
-from ..fits_files import find_fits, merged_header, parse_unit
+from ..fits_files import (
+    find_fits,
+    hdu_name,
+    merged_header,
+    open_fits,
+    parse_unit,
+    read_data,
+)
 from ..flags import MASK_BITS
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 
-__all__ = ["LabelledFrame", "find_fits", "labelled_frames", "read_frame"]
+__all__ = [
+    "LabelledFrame",
+    "find_fits",
+    "labelled_frames",
+    "read_frame",
+    "read_frames",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +178,35 @@ def labelled_frames(frames):
         )
 
 
-def read_frame(
+def read_frame(path, **kwargs):
+    """
+    Read a frame and its truth from a FITS file: the first that `read_frames` finds.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    **kwargs
+        Arguments of `read_frames`.
+
+    Returns
+    -------
+    LabelledFrame
+
+    Raises
+    ------
+    OSError, ValueError
+        As in `read_frames`.
+
+    Examples
+    --------
+    >>> from astro_deepcr.evaluation import read_frame
+    >>> frame = read_frame("jabc01xyq_flt.fits", dq_bits=4096)  # doctest: +SKIP
+    """
+    return next(read_frames(path, **kwargs))
+
+
+def read_frames(
     path,
     *,
     dq_bits=None,
@@ -177,11 +217,12 @@ def read_frame(
     bias=0.0,
 ):
     """
-    Read a frame and its truth from a FITS file.
+    Read all frames of a FITS file, and their truth.
 
-    The image is the extension ``SCI`` (or the first one that holds an image). The
+    The images are all extensions ``SCI``, or the first one that holds an image. The
     truth is, with ``dq_bits``, the data-quality plane ``DQ``; otherwise the
-    extension ``MASK``, whose bits are in `astro_deepcr.flags.MASK_BITS`.
+    extension ``MASK``, whose bits are in `astro_deepcr.flags.MASK_BITS`. Of several
+    images, each has the plane of its own version (``EXTVER``).
 
     Parameters
     ----------
@@ -202,68 +243,78 @@ def read_frame(
         Level that is subtracted: a number in the unit of the image, or a function
         of the image that returns it.
 
-    Returns
-    -------
-    LabelledFrame
+    Yields
+    ------
+    frame : LabelledFrame
+        Called as the file is, or as file and extension if there are several.
 
     Raises
     ------
+    OSError
+        If the file is missing, not FITS, truncated or damaged.
     ValueError
-        If the file holds no image or no truth, or if ``BUNIT`` is no known unit.
+        If it holds no image or no truth, or if ``BUNIT`` is no known unit.
 
     Examples
     --------
-    >>> from astro_deepcr.evaluation import read_frame
-    >>> frame = read_frame("jabc01xyq_flt.fits", dq_bits=4096)  # doctest: +SKIP
+    >>> from astro_deepcr.evaluation import read_frames
+    >>> for frame in read_frames("jabc01xyq_flt.fits", dq_bits=4096):  # doctest: +SKIP
+    ...     print(frame.name, frame.truth.sum())
     """
-    with fits.open(path) as hdus:
-        sci = _extension(hdus, "SCI") or next(
-            (hdu for hdu in hdus if hdu.is_image and hdu.data is not None), None
-        )
-        if sci is None:
+    with open_fits(path) as hdus:
+        images = [hdu for hdu in hdus if hdu.is_image and hdu.shape]
+        found = [hdu for hdu in images if hdu_name(hdu) == "SCI"] or images[:1]
+        if not found:
             msg = f"{path} holds no image; its extensions are {_names(hdus)}"
             raise ValueError(msg)
-        header = merged_header(hdus, hdus.index(sci))
-        data = np.array(sci.data, np.float32)
-        truth, ignore, hot = _read_truth(hdus, dq_bits, ignore_bits, path)
-    unit = parse_unit(unit or header.get("BUNIT") or u.adu, path)
-    data -= bias(data) if callable(bias) else bias
-    return LabelledFrame(
-        CCDData(data, unit=unit, meta=header),
-        truth,
-        ignore,
-        pixels={} if hot is None else {"hot": hot},
-        gain=gain,
-        readnoise=_number(header, ("RDNOISE", "READNSE", "READNOISE"), readnoise, 5.0),
-        name=Path(path).name,
+        for sci in found:
+            header = merged_header(hdus, hdus.index(sci))
+            data = np.array(read_data(sci, path), np.float32)
+            data -= bias(data) if callable(bias) else bias
+            wanted = header.get("BUNIT") if unit is None else unit
+            plane = _truth_plane(hdus, sci if len(found) > 1 else None, dq_bits, path)
+            truth, ignore, hot = _parse_bits(
+                read_data(plane, path), dq_bits, ignore_bits
+            )
+            name = Path(path).name
+            yield LabelledFrame(
+                CCDData(data, unit=parse_unit(wanted or u.adu, path), meta=header),
+                truth,
+                ignore,
+                pixels={} if hot is None else {"hot": hot},
+                gain=gain,
+                readnoise=_number(
+                    header, ("RDNOISE", "READNSE", "READNOISE"), readnoise, 5.0
+                ),
+                name=name if len(found) == 1 else f"{name}[SCI,{sci.ver}]",
+            )
+
+
+def _truth_plane(hdus, sci, dq_bits, path):
+    """Return the HDU with the truth: of one image, or (None) the first there is."""
+    wanted = "MASK" if dq_bits is None else "DQ"
+    for hdu in hdus:
+        found = hdu.is_image and hdu.shape and hdu_name(hdu) == wanted
+        if found and (sci is None or hdu.ver == sci.ver):
+            return hdu
+    which = "" if sci is None else f" for its image SCI,{sci.ver}"
+    msg = (
+        f"{path} holds no {wanted} extension with the true cosmic rays{which}; its "
+        f"extensions are {_names(hdus)}. For a data-quality plane give dq_bits, such "
+        "as 4096"
     )
+    raise ValueError(msg)
 
 
-def _read_truth(hdus, dq_bits, ignore_bits, path):
+def _parse_bits(values, dq_bits, ignore_bits):
     """Return truth, ignore mask and hot pixels (or None)."""
-    plane = _extension(hdus, "MASK" if dq_bits is None else "DQ")
-    if plane is None:
-        wanted = "MASK extension" if dq_bits is None else "DQ extension"
-        msg = (
-            f"{path} holds no {wanted} with the true cosmic rays; its extensions are "
-            f"{_names(hdus)}. For a data-quality plane give dq_bits, such as 4096"
-        )
-        raise ValueError(msg)
-    values = np.asarray(plane.data).astype(np.int64)
+    values = np.asarray(values).astype(np.int64)
     if dq_bits is None:
         bits = (MASK_BITS.COSMIC_RAY, MASK_BITS.IGNORE, MASK_BITS.HOT)
         return tuple(values & bit > 0 for bit in bits)
     truth = values & dq_bits > 0
     others = ~dq_bits if ignore_bits is None else ignore_bits
     return truth, (values & others != 0) & ~truth, None
-
-
-def _extension(hdus, name):
-    """Return the first image extension of that name (spaces stripped), or None."""
-    for hdu in hdus:
-        if hdu.is_image and hdu.data is not None and hdu.name.strip() == name:
-            return hdu
-    return None
 
 
 def _names(hdus):

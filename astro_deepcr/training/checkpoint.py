@@ -1,16 +1,75 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What a training that was stopped goes on from."""
 
+import hashlib
 import io
 import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..exceptions import TrainingError
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["identify", "load_checkpoint", "save_checkpoint"]
+
+# What may change without another result, and is not compared.
+_NOT_TOLD = {"processes"}
+
+
+def identify(thing):
+    """
+    Tell some data from others by a short text.
+
+    Parameters
+    ----------
+    thing : object
+        Numbers, text, arrays, tensors, and what is made of them: lists, dictionaries
+        and objects with public attributes.
+
+    Returns
+    -------
+    digest : str
+        The same on each computer, though rounding differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astro_deepcr.training.checkpoint import identify
+    >>> identify({'a': np.ones(3)}) == identify({'a': np.ones(3) + 1e-9})
+    True
+    >>> identify({'a': np.ones(3)}) == identify({'a': np.ones(4)})
+    False
+    """
+    return hashlib.sha256(repr(_tell(thing)).encode()).hexdigest()[:12]
+
+
+def _tell(thing, depth=8):
+    """Return what is told of a thing, of plain Python types."""
+    if not depth:  # things may hold each other
+        return type(thing).__name__
+    if thing is None or isinstance(thing, (str, bytes, bool, int, float, Path)):
+        return str(thing)
+    if isinstance(thing, torch.Tensor):
+        thing = thing.detach().cpu().float().numpy()
+    if isinstance(thing, (np.ndarray, np.generic)):
+        values = np.asarray(thing)
+        if values.dtype.kind not in "biuf":
+            return str(values)
+        size = np.abs(values[np.isfinite(values)].astype(float)).sum()
+        return f"{values.shape} {size:.5g}"
+    if isinstance(thing, dict):
+        told = {
+            str(k): _tell(v, depth - 1) for k, v in thing.items() if k not in _NOT_TOLD
+        }
+        return sorted(told.items())
+    if isinstance(thing, (list, tuple)):
+        return [_tell(one, depth - 1) for one in thing]
+    if not hasattr(thing, "__dict__") or callable(thing):
+        return getattr(thing, "__qualname__", type(thing).__name__)
+    public = {k: v for k, v in vars(thing).items() if not k.startswith("_")}
+    return [type(thing).__name__, _tell(public, depth - 1)]
 
 
 def save_checkpoint(path, state):

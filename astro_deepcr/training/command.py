@@ -23,7 +23,11 @@ def add_arguments(parser):
     add("--seed", type=int, help="instead of that of the file")
     add("--device", help="'cpu', 'cuda', 'cuda:1', 'mps' (auto)")
     add("--log-dir", help="directory of a TensorBoard log")
-    add("--restart", action="store_true", help="do not go on from a checkpoint")
+    add(
+        "--restart",
+        action="store_true",
+        help="do not go on from a checkpoint, and replace a finished file",
+    )
     add("--quiet", action="store_true", help="no progress bar")
 
 
@@ -40,6 +44,11 @@ def run(args):
     -------
     weights : `~astro_deepcr.weights.Weights`
         The entry of the file that was written.
+
+    Raises
+    ------
+    FileExistsError
+        If the training was finished before, unless it is to be started again.
     """
     from .fitting import fit
     from .recipe import read_recipe
@@ -47,8 +56,16 @@ def run(args):
     recipe = read_recipe(args.recipe)
     changed = {name: getattr(args, name) for name in ("steps", "seed")}
     recipe |= {name: value for name, value in changed.items() if value is not None}
+    output = Path(args.output or f"{Path(args.recipe).stem}.safetensors")
+    unfinished = output.with_suffix(".checkpoint").exists()
+    if output.exists() and not unfinished and not args.restart:
+        msg = (
+            f"{output} exists already: its training is finished. Pass --restart to "
+            "train it again, or another --output."
+        )
+        raise FileExistsError(msg)
     weights = fit(
-        output=args.output or f"{Path(args.recipe).stem}.safetensors",
+        output=output,
         device=args.device,
         log_dir=args.log_dir,
         resume=not args.restart,

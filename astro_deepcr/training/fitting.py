@@ -16,7 +16,7 @@ from ..weights.files import load_state
 from ._batch import Batch, InputForm, Key
 from ._progress import Reporter
 from ._team import gather_team
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import identify, load_checkpoint, save_checkpoint
 from .config import TrainingConfig, check_keys
 from .data import LabelledFrames, Mixture
 from .tasks import TASKS
@@ -205,6 +205,10 @@ class Training:
 
     def __init__(self, network, source, held, entry, config, team):
         self.network, self.source, self.entry = network, source, entry
+        self.begun = {
+            "start": identify(network.state_dict()),
+            "data": identify([source, held]),
+        }
         self.task = TASKS[entry.task]
         self.config, self.team = config, team
         self.form = InputForm(entry.unit, entry.normalization, entry.scale)
@@ -230,8 +234,10 @@ class Training:
             for key, value in self.config.to_dict().items()
             if key not in may_change
         }
-        what = {"architecture": self.entry.architecture, "processes": self.team.size}
-        return told | what | {"arguments": repr(sorted(self.entry.arguments.items()))}
+        kind = ("architecture", "task", "unit", "normalization", "scale")
+        what = {key: getattr(self.entry, key) for key in kind}
+        what |= {"arguments": repr(sorted(self.entry.arguments.items()))}
+        return told | what | self.begun | {"processes": self.team.size}
 
     def batches(self):
         """Yield steps and batches; on a GPU, one is drawn while it learns another."""

@@ -143,9 +143,9 @@ def _pasted(folder, *, files, stamps, **options):
 
 
 def _darks(folder, *, files, darks, **options):
-    from ..evaluation import read_frame
+    from ..evaluation import read_frames
 
-    read = [read_frame(path) for path in _find(darks, folder)]
+    read = [frame for path in _find(darks, folder) for frame in read_frames(path)]
     images = [frame.ccd.data - np.median(frame.ccd.data) for frame in read]
     masks = [frame.truth for frame in read]
     return PastedCosmicRays.from_darks(_find(files, folder), images, masks, **options)

@@ -40,7 +40,7 @@ def resolve(weights):
         If it is found nowhere, or is not the file it should be.
     """
     if weights.path:
-        return _verified(Path(weights.path), weights)
+        return _verified(_bundled_copy(weights) or Path(weights.path), weights)
     if conf.weights_dir:
         path = Path(conf.weights_dir).expanduser() / weights.filename
         if path.is_file():
@@ -48,6 +48,16 @@ def resolve(weights):
     if _is_cached(weights.url):
         return _verified(_from_cache(weights, [weights.url]), weights, cached=True)
     return _download(weights)
+
+
+def _bundled_copy(weights):
+    """Return the file of this package instead of one that is not on this computer."""
+    from .registry import REGISTRY
+
+    if Path(weights.path).is_file():
+        return None
+    same = (e for e in REGISTRY.values() if e.sha256 == weights.sha256 and e.path)
+    return next((Path(entry.path) for entry in same), None)
 
 
 def import_weights_file(path, weights):
