@@ -34,7 +34,7 @@ def sky_and_noise(values, mask=None):
 
     Parameters
     ----------
-    values : `~numpy.ndarray` of float, shape (rows, columns)
+    values : `~numpy.ndarray`, shape (rows, columns)
         The image.
     mask : `~numpy.ndarray` of bool, optional
         True for pixels to be left out.
@@ -56,6 +56,8 @@ def sky_and_noise(values, mask=None):
     >>> round(sky), round(noise)
     (100, 5)
     """
+    if values.dtype.kind in "iu":  # differences of unsigned ones wrap around
+        values = values.astype(np.float64)
     good = values if mask is None else values[~mask]
     sky = float(np.median(good))
     with np.errstate(invalid="ignore", over="ignore"):  # masked ones may be infinite

@@ -47,6 +47,8 @@ def test_an_event_is_found_within_one_pixel(truth, offset, found):
     assert_array_equal(events["found"], [found, False, False])
     assert np.isnan(events["charge"]).all()
     assert not event_table(mask, truth, tolerance=0)["found"][0] or offset == 0
+    with pytest.raises(ValueError, match="tolerance=-1 must be 0 pixels or more"):
+        event_table(mask, truth, tolerance=-1)
 
 
 def test_known_event_numbers_separate_events_that_cross(truth):

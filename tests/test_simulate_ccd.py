@@ -99,6 +99,15 @@ def test_wrong_arguments(change, message):
         make_cosmicray_ccd(**({"shape": (64, 64)} | change))
 
 
+def test_uncertainty_with_nuisances():
+    """That of the light, also where the sky was subtracted."""
+    for seed in range(8):
+        ccd, truth = make_cosmicray_ccd((48, 48), sky=60, seed=seed, nuisances=True)
+        good = ~truth.mask & ~truth.ignore
+        ratio = ccd.uncertainty.array[good] / truth.clean.uncertainty.array[good]
+        assert np.median(ratio) == pytest.approx(1, abs=0.02)
+
+
 def test_saturation_level_is_in_the_unit_of_the_frame():
     electron, _ = make_cosmicray_ccd((32, 32), detector="WFPC2")
     adu, _ = make_cosmicray_ccd((32, 32), detector="WFPC2", unit="adu")

@@ -1,8 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tests of simulated frames: the truth is the truth, and the noise is the noise."""
 
+import numpy as np
 import pytest
 import torch
+from astropy import units as u
 
 from astro_deepcr.simulate import (
     Environment,
@@ -219,3 +221,12 @@ def test_wrong_arguments(change, message):
     arguments = {"n": 2, "shape": (64, 64), "generator": generator()} | change
     with pytest.raises(ValueError, match=message):
         simulate_frames(**arguments)
+
+
+@pytest.mark.parametrize("seconds", [np.array([3.0, 4.0]), [3 * u.s, 4], [3, 4] * u.s])
+def test_exposure_times_of_all_kinds(seconds):
+    given = {"scenes": "flat", "generator": generator()}
+    frames = simulate_frames(2, (32, 32), exposure_times=seconds, **given)
+    assert [meta["exposure_time"] for meta in frames.meta] == [3, 4]
+    with pytest.raises(ValueError, match="is no number, in s or with a unit"):
+        simulate_frames(1, (32, 32), exposure_times=3 * u.m, **given)

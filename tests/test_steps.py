@@ -36,6 +36,10 @@ class TestNoise:
         mask = np.abs(image) > 1e30
         assert sky_and_noise(image, mask)[1] == pytest.approx(3, rel=0.2)
 
+    def test_unsigned_integers(self):
+        image = np.random.default_rng(0).poisson(100, (80, 80))
+        assert sky_and_noise(image.astype(np.uint16)) == sky_and_noise(image)
+
     def test_constant_and_quantised(self):
         assert sky_and_noise(np.full((9, 9), 4.0)) == (4, 1)
         few = np.zeros((50, 50))

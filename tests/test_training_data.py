@@ -128,6 +128,30 @@ class TestLabelledFrames:
         assert np.isclose((noisy.image - plain.image).std(), 3 * 11, rtol=0.1)
         assert np.allclose(noisy.scale, plain.scale * 10**0.5, rtol=1e-3)
 
+    def test_level_of_a_sky_that_was_subtracted(self, frames):
+        """It scales what is added; the input is normalised as when it is used."""
+        images = [image - SKY for image in frames[0]]
+        plain = draw(LabelledFrames(images, frames[1]))
+        told = draw(LabelledFrames(images, frames[1], sky=SKY))
+        assert equal(plain, told)
+        more = {"sky": SKY, "sky_range": (2.0, 2.0)}
+        added = draw(LabelledFrames(images, frames[1], **more))
+        assert torch.allclose(added.image, plain.image + 2 * SKY, atol=1e-3)
+        assert torch.allclose(added.offset, plain.offset + 2 * SKY, atol=1e-3)
+
+    @pytest.mark.parametrize("one", ["frame.fits", CCDData([[1.0]], unit="adu")])
+    def test_one_frame_is_no_list(self, one):
+        with pytest.raises(TypeError, match="give a list of them"):
+            LabelledFrames(one)
+
+    def test_gain_of_a_labelled_frame(self, frames):
+        ccd = CCDData(frames[0][0], unit="adu")
+        frame = LabelledFrame(ccd, frames[1][0], gain=2.0)
+        electrons = draw(LabelledFrames([frame]), form=InputForm("electron"))
+        adu = draw(LabelledFrames([frame]), form=InputForm("adu"))
+        assert torch.allclose(electrons.image, 2 * adu.image)
+        assert not ccd.meta
+
     def test_never_changes_what_is_given(self, frames):
         images = np.stack(frames[0])
         images.flags.writeable = False
@@ -223,6 +247,14 @@ class TestPastedCosmicRays:
         hit = (batch.target == 1) & (batch.weight > 0)
         assert batch.image[hit].min() > SKY + 2 * 11 - 4 * 11
         assert batch.image[batch.target == 0].max() < SKY + 6 * 11
+
+    def test_units_of_stamps(self, clean):
+        ccds = [CCDData(image, unit="adu") for image in clean]
+        stamps = [stamp * u.def_unit("kadu", 1000 * u.adu) for stamp in STAMPS]
+        source = PastedCosmicRays(ccds, stamps)
+        assert np.allclose(source.stamps[0], 1000 * STAMPS[0])
+        with pytest.raises(ValueError, match="is in electron, and the image in adu"):
+            PastedCosmicRays(ccds, [stamp * u.electron for stamp in STAMPS])
 
     def test_known_cosmic_rays_are_left_out(self, frames):
         labels = [
@@ -342,6 +374,10 @@ class TestMixture:
             0.25, abs=0.02
         )
 
+    def test_tasks_do_not_mix(self):
+        with pytest.raises(ValueError, match="do not mix"):
+            Mixture([SimulatedFrames(), SimulatedFrames(hide=True)])
+
     @pytest.mark.parametrize("weights", [[], [1, 2, 3], [0, 0], [1, -1], [1, np.nan]])
     def test_bad_weights(self, weights):
         with pytest.raises(ValueError, match=r"2 source.s. and weights"):
@@ -369,6 +405,11 @@ class TestLosses:
         sure = 40 * (2 * target - 1)[:, None]
         assert dice_loss(sure, target, weight) < 1e-3
         assert dice_loss(-sure, target, weight) > 0.9
+
+    def test_dice_of_weights_that_are_not_one(self):
+        logits = torch.full((1, 1, 4, 4), 50.0)
+        weight, target = torch.full((1, 4, 4), 2.0), torch.ones(1, 4, 4)
+        assert 0 <= dice_loss(logits, target, weight) < 1e-6
 
     def test_stated_deviations_are_typical(self):
         """A hundredth of hidden stars does not widen what is said of the others."""

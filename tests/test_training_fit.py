@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astro_deepcr import conf, cosmicray_deepcr, inpaint_cosmicrays
@@ -30,6 +32,7 @@ from astro_deepcr.training import (
 )
 from astro_deepcr.training.calibration import fit_temperature, measure
 from astro_deepcr.training.checkpoint import identify, save_checkpoint
+from astro_deepcr.training.recipe import make_source, read_recipe
 from astro_deepcr.weights import get_weights
 from astro_deepcr.weights.files import load_state
 
@@ -153,6 +156,22 @@ class TestLearns:
         tuned = fit(frames, path, start=entry, device="cpu", **options)
         kept = ("unit", "normalization", "scale", "halo", "stride", "architecture")
         assert all(getattr(tuned, name) == getattr(entry, name) for name in kept)
+
+    def test_what_is_not_taken_over_from_the_start(self, frames, tmp_path):
+        entry = get_weights("acs-wfc-f606w-2-4")
+        entry = replace(entry, threshold=0.15, trained_on="")
+        options = SHORT | {
+            "steps": 1,
+            "start": entry,
+            "output": tmp_path / "a.safetensors",
+        }
+        del options["arguments"]
+        tuned = fit(frames, **options)
+        assert (tuned.instruments, tuned.threshold, tuned.domain) == ((), 0.5, "")
+        assert tuned.trained_on == "acs-wfc-f606w-2-4; then tuned"
+        about = {"instruments": "MYCAM", "threshold": np.float32(0.25)}
+        tuned = fit(frames, **options, about=about)
+        assert (tuned.instruments, tuned.threshold) == (("MYCAM",), 0.25)
 
 
 class TestStopsAndGoesOn:
@@ -330,6 +349,25 @@ class TestBadInput:
             ({"learning_rate": np.nan}, ValueError, "learning_rate=nan must be"),
             ({"precision": "int8"}, ValueError, "precision='int8' must be one of"),
             ({"epochs": 3}, ValueError, "'epochs', which is not known; known are"),
+            ({"patience": 0}, ValueError, "patience=0 must be between 1"),
+            (
+                {"about": {"normalization": "sky-noise"}},
+                ValueError,
+                "normalization='sky-noise' of the weights must be one of fixed",
+            ),
+            ({"about": {"threshold": 5}}, ValueError, "threshold=5 of .* 0 and 1"),
+            ({"about": {"scale": "x"}}, ValueError, "scale='x' of .* positive"),
+            ({"about": {"unit": "lightyearz"}}, ValueError, "must be a unit such"),
+            (
+                {"task": "inpaint", "arguments": None},
+                ValueError,
+                r"needs SimulatedFrames\(hide=True\)",
+            ),
+            (
+                {"data": SimulatedFrames(hide=True)},
+                ValueError,
+                "needs labelled data; these data are for task='inpaint'",
+            ),
             ({"about": {"licence": "MIT"}}, ValueError, "'licence', which is not"),
             ({"architecture": "resnet"}, RuntimeError, "'resnet' is not known"),
             ({"arguments": {"width": 4}}, RuntimeError, "does not take"),
@@ -339,7 +377,20 @@ class TestBadInput:
     )
     def test_options(self, frames, tmp_path, options, error, match):
         with pytest.raises(error, match=match):
-            fit(frames, tmp_path / "one.safetensors", **SHORT | options)
+            fit(
+                **{"data": frames, "output": tmp_path / "a.safetensors"}
+                | SHORT
+                | options
+            )
+
+    @pytest.mark.parametrize("value", [0.0, 1.0])
+    def test_validation_that_tells_nothing(self, frames, tmp_path, value):
+        validation = LabelledFrames(*draw_frames(4))
+        for frame in validation.frames:
+            frame.target[:] = value
+        what = "no pixel is" if value == 0 else "all pixels are"
+        with pytest.raises(ValueError, match=f"validation data {what} a cosmic ray"):
+            fit(frames, tmp_path / "a.safetensors", validation=validation, **SHORT)
 
     def test_output(self, frames, tmp_path):
         with pytest.raises(ValueError, match=r"must end in .safetensors"):
@@ -366,6 +417,8 @@ class TestCalibration:
     def test_nothing_to_learn_from(self):
         zeros = torch.zeros(1, 8, 8)
         assert fit_temperature(zeros[None], zeros, zeros + 1) == (1.0, 0.0)
+        logits = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        assert fit_temperature(logits, zeros, zeros + 1) == (1.0, 0.0)
 
 
 class TestCommand:
@@ -394,6 +447,44 @@ class TestCommand:
     def test_mistakes(self, tmp_path, capsys, text, match):
         assert main(["train", self.write(tmp_path, text), "--quiet"]) == 1
         assert re.search(match, capsys.readouterr().err)
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("[data]\nsource = 'simulator'", r"must be tables, each headed \[\[data"),
+            ("data = 'x'", r"must be tables, each headed \[\[data"),
+            ("training = 3", r"must be one table, headed \[training\]"),
+            ("[[training]]", r"must be one table, headed \[training\]"),
+            ("start = 3", "start in tiny.toml must be text"),
+            ("[[data]]\nsource = 'simulator'\nshare = '2'", "share .* a number"),
+        ],
+    )
+    def test_mistakes_of_kind(self, tmp_path, text, match):
+        (tmp_path / "tiny.toml").write_text(text)
+        with pytest.raises(ValueError, match=match):
+            read_recipe(tmp_path / "tiny.toml")
+
+    def test_absolute_paths_and_units_of_darks(self, tmp_path):
+        dark, bits = np.full((40, 40), 3.0), np.zeros((40, 40), np.uint8)
+        dark[5, 5:9], bits[5, 5:9] = 503, 1
+        science = fits.ImageHDU(dark, name="SCI")
+        science.header.update({"BUNIT": "adu", "GAIN": 4.0})
+        mask = fits.ImageHDU(bits, name="MASK")
+        fits.HDUList([fits.PrimaryHDU(), science, mask]).writeto(tmp_path / "d1.fits")
+        header = fits.Header({"BUNIT": "electron"})
+        fits.writeto(tmp_path / "c1.fits", np.full((40, 40), 9.0), header)
+        table = {"source": "darks", "files": str(tmp_path / "c*.fits")}
+        source = make_source(table | {"darks": str(tmp_path / "d*.fits")})
+        assert source.stamps[0].tolist() == [[2000.0] * 4]
+
+    def test_finished_trainings_are_kept(self, tmp_path, capsys):
+        recipe, output = self.write(tmp_path, ""), tmp_path / "x.safetensors"
+        how = ["train", recipe, "-o", str(output), "--steps", "1", "--quiet"]
+        output.write_text("finished")
+        assert main(how) == 1
+        assert "its training is finished" in capsys.readouterr().err
+        assert output.read_text() == "finished"
+        assert main([*how, "--restart"]) == 0
 
 
 def test_simulated_frames_can_be_learnt_from(tmp_path):

@@ -378,6 +378,16 @@ def test_labels_from_flags_of_ccd():
     assert labels_from_dq(ccd, bits=4096).quality["cosmic_ray_fraction"] == 1 / 19
 
 
+def test_gain_that_was_given_is_kept():
+    """Who trains on the labels needs it, in electrons."""
+    rng = np.random.default_rng(4)
+    ccds = [CCDData(rng.normal(50, 5, (32, 32)), unit="adu") for _ in range(3)]
+    ccds[0].data[5, 5:9] = 900
+    labels = labels_from_exposures(ccds, gain=2.0)
+    assert [one.ccd.meta["EGAIN"] for one in labels] == [2.0] * 3
+    assert not ccds[0].meta
+
+
 def test_fits_file_has_image_and_bits(tmp_path):
     data = darks()[0]
     header = fits.Header({"EXPTIME": 100.0, "INSTRUME": "CAMERA"})

@@ -115,6 +115,21 @@ class TestZoo:
         finally:
             REGISTRY.pop("mine-2")
 
+    def test_own_weights_go_before_those_of_the_zoo(self):
+        mine = replace(get_weights("wfc3-uvis"), name="mine-uvis")
+        meta = {"INSTRUME": "WFC3", "DETECTOR": "UVIS"}
+        try:
+            register_weights(mine)
+            assert get_weights("auto", meta=meta).name == "mine-uvis"
+        finally:
+            REGISTRY.pop("mine-uvis")
+        assert get_weights("auto", meta=meta).name == "wfc3-uvis"
+
+    def test_export_of_two_files_of_one_name(self, tmp_path):
+        entry = get_weights("universal")
+        with pytest.raises(WeightsError, match=r"files called universal.safetensors"):
+            export_weights(tmp_path, [entry, replace(entry, name="other")])
+
     def test_operating_points(self):
         points = ((1e-4, 0.9, 0.8), (1e-2, 0.1, 0.99))
         entry = replace(get_weights("acs-wfc"), operating_points=points)

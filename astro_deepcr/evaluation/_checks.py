@@ -63,6 +63,9 @@ def touching(mask, tolerance=1):
     """Return ``mask`` grown by ``tolerance`` pixels, corners included."""
     from scipy.ndimage import binary_dilation
 
+    if tolerance < 0:
+        msg = f"tolerance={tolerance} must be 0 pixels or more."
+        raise ValueError(msg)
     if not tolerance or not mask.any():
         return mask
     return binary_dilation(mask, TOUCHING, iterations=tolerance)

@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from astropy import units as u
 
@@ -79,7 +80,7 @@ def draw_cameras(rng, detectors, environments, exposure_times, sky):
     detectors = _one_per_frame("detectors", detectors, rng.n, get_detector)
     if detectors is None:
         detectors = _draw_detectors(rng)
-    seconds = _one_per_frame("exposure_times", exposure_times, rng.n, float)
+    seconds = _one_per_frame("exposure_times", exposure_times, rng.n, _number_of(u.s))
     factors = [1.0] * rng.n
     if seconds is None:
         seconds = rng.log_uniform(10, 3000).tolist()
@@ -102,11 +103,25 @@ def _one_per_frame(name, given, n, convert):
     """Repeat one value, or check that there is one per frame."""
     if given is None:
         return None
-    values = list(given) if isinstance(given, (list, tuple)) else [given] * n
+    several = isinstance(given, (list, tuple)) or np.ndim(given) == 1
+    values = list(given) if several else [given] * n
     if len(values) != n:
         msg = f"{name} has {len(values)} entries for {n} frames; give one, or {n}."
         raise ValueError(msg)
     return [convert(value) for value in values]
+
+
+def _number_of(unit):
+    """Return a function that makes a number of a number or a quantity."""
+
+    def convert(value):
+        try:
+            return float(u.Quantity(value, unit).value)
+        except (TypeError, u.UnitConversionError):
+            msg = f"{value!r} is no number, in {unit} or with a unit."
+            raise ValueError(msg) from None
+
+    return convert
 
 
 def _in_space(environment):
@@ -193,7 +208,7 @@ def _electronics(detectors, device):
 
 
 def _draw_sky(rng, sky, space):
-    values = _one_per_frame("sky", sky, rng.n, float)
+    values = _one_per_frame("sky", sky, rng.n, _number_of(u.electron))
     if values is None:
         brightest = torch.where(space, 400.0, 3000.0)
         drawn = rng.log_uniform(0.3 + 0 * brightest, brightest)

@@ -125,15 +125,15 @@ def make_cosmicray_ccd(
     )
     meta = _header(frames.meta[0], detector, scale)
     image = frames.image[0].numpy()
-    noise = np.sqrt(np.maximum(image, 0) + meta["RDNOISE"] ** 2)
+    sigma, charge = frames.sigma[0].numpy(), frames.charge[0].numpy()
+    noise = np.sqrt(sigma**2 + np.maximum(charge, 0))
     bad = frames.bad[0].numpy()
     ccd = _ccd(image, noise, bad, unit, scale, meta, shape)
-    sigma = frames.sigma[0].numpy()
     clean = _ccd(frames.clean[0].numpy(), sigma, bad, unit, scale, meta, shape)
     truth = CosmicRayTruth(
         mask=frames.truth[0].numpy(),
         ignore=frames.score_ignore[0].numpy(),
-        charge=frames.charge[0].numpy() * u.electron,
+        charge=charge * u.electron,
         event_id=frames.event_id[0].numpy(),
         clean=clean,
         star_cores=frames.star_cores[:, 1:].numpy(),
@@ -172,7 +172,7 @@ def _header(meta, detector, scale):
         "EXPTIME": meta["exposure_time"],
         "GAIN": round(meta["gain"], 4),
         "RDNOISE": round(meta["read_noise"], 4),
-        "SATURATE": round(min(meta["full_well"], limit) / scale, 1),
+        "SATURATE": round(min(meta["full_well"], limit * meta["exposures"]) / scale, 1),
     }
 
 

@@ -94,7 +94,9 @@ def cut_cosmic_rays(frame, mask, background=0.0):
     >>> cut_cosmic_rays(dark, dark > 50, background=10)
     [array([[290., 290., 290.]])]
     """
+    unit = getattr(frame, "unit", None)
     frame = np.asarray(getattr(frame, "value", frame), dtype=float)
+    background = stamp_in_unit(background, unit, "background")
     mask = np.asarray(mask, dtype=bool)
     if frame.ndim != 2 or frame.shape != mask.shape:
         msg = (
@@ -166,7 +168,7 @@ def paste_cosmic_rays(
     (6, 900.0)
     """
     values = np.asarray(getattr(image, "value", image), dtype=float)
-    stamps = [_check_stamp(stamp) for stamp in stamps]
+    stamps = [_check_stamp(stamp, getattr(image, "unit", None)) for stamp in stamps]
     _check_request(values, stamps, number, charge_factor)
     charge = np.zeros(values.shape)
     for layer in charge.reshape(-1, *values.shape[-2:]):
@@ -204,8 +206,19 @@ def _add_stamp(layer, stamp, rng):
     layer[tuple(place)] += part
 
 
-def _check_stamp(stamp):
-    stamp = np.asarray(getattr(stamp, "value", stamp), dtype=float)
+def stamp_in_unit(values, unit, name):
+    """Return numbers in the unit of the image, if they have one."""
+    if not isinstance(values, u.Quantity):
+        return values
+    try:
+        return values.to_value(unit or u.dimensionless_unscaled)
+    except u.UnitConversionError:
+        msg = f"{name} is in {values.unit}, and the image in {unit}; convert it first."
+        raise ValueError(msg) from None
+
+
+def _check_stamp(stamp, unit):
+    stamp = np.asarray(stamp_in_unit(stamp, unit, "A stamp"), dtype=float)
     if stamp.ndim != 2 or not (np.all(np.isfinite(stamp)) and np.all(stamp >= 0)):
         msg = (
             f"A stamp of shape {stamp.shape} must be two-dimensional, finite and not "

@@ -7,7 +7,7 @@ from .._lazy import attach
 _PUBLIC = {
     "CosmicRayLabels": "labels",
     "LabelledFrames": "data",
-    "Mixture": "data",
+    "Mixture": "mixture",
     "PastedCosmicRays": "data",
     "SimulatedFrames": "data",
     "TrainingConfig": "config",

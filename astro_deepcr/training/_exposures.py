@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Exposures in electrons, and how one is brought onto the pixels of another."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,13 @@ from skimage.registration import phase_cross_correlation
 
 from ..images import parse_image
 from ..noise import sky_and_noise
-from ..units import EXPOSURE_KEYWORDS, conversion_factor, parse_exposure_time
+from ..units import (
+    EXPOSURE_KEYWORDS,
+    GAIN_KEYWORDS,
+    conversion_factor,
+    parse_exposure_time,
+    parse_gain,
+)
 
 __all__ = ["Exposure", "make_aligner", "measure_shift", "parse_exposures"]
 
@@ -135,7 +142,18 @@ def _parse_exposure(number, ccd, gain, seconds, saturation):
     if not isinstance(ccd, CCDData):
         unit = pixels.unit or ("electron" if gain is None else "adu")
         ccd = CCDData(pixels.values, mask=pixels.mask, unit=unit, meta=pixels.meta)
+    ccd = with_gain(ccd, gain)  # who trains on it needs it, too
     return Exposure(ccd, (values * factor).astype(np.float32), bad, seconds or 1.0)
+
+
+def with_gain(ccd, gain):
+    """Return a frame whose header says the gain that was given, if one was."""
+    if gain is None:
+        return ccd
+    ccd, meta = copy.copy(ccd), copy.deepcopy(ccd.meta)
+    meta[GAIN_KEYWORDS[0]] = parse_gain(gain, meta)
+    ccd.meta = meta
+    return ccd
 
 
 def make_aligner(exposures, align):

@@ -17,6 +17,7 @@ from ..images import parse_image, parse_mask
 from ..noise import NORMALIZATIONS, sky_and_noise
 from ..units import conversion_factor
 from ._batch import Batch
+from ._exposures import with_gain
 from ._labelled import CosmicRayLabels
 
 __all__ = ["Frame", "cut_frames", "parse_frames"]
@@ -27,20 +28,26 @@ _TRIES = 20
 
 @dataclass(eq=False)
 class Frame:
-    """A whole frame: values, labels, what counts, unit, header, sky and noise."""
+    """
+    A whole frame: values, labels, what counts, unit, header, sky, noise and level.
+
+    The sky is the median of the values, as the network will find it; the level is what
+    the sky was before it was subtracted, if the user says so.
+    """
 
     values: np.ndarray
     target: np.ndarray
     counts: np.ndarray
     unit: object
     meta: object
-    level: float
+    sky: float
     noise: float
+    level: float
 
     def normalization(self, name):
         """Measure offset and scale in the unit of the frame."""
         if name == "sky-noise-asinh":
-            return self.level, self.noise
+            return self.sky, self.noise
         measured = NORMALIZATIONS[name](self.values, ~self.counts, 1.0)
         return measured.offset, measured.scale
 
@@ -54,8 +61,9 @@ class Cutouts:
     weight: np.ndarray
     offset: np.ndarray
     scale: np.ndarray
-    level: np.ndarray
+    sky: np.ndarray
     noise: np.ndarray
+    level: np.ndarray
     factor: np.ndarray
 
     def to_batch(self, form, device):
@@ -81,6 +89,9 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
 
     With ``clean``, cosmic rays that the frames are known to hold are left out.
     """
+    if isinstance(frames, (str, Path, CCDData)):
+        msg = f"One {type(frames).__name__} is given as frames; give a list of them."
+        raise TypeError(msg)
     number = len(frames)
     if not number:
         msg = "There are no frames to train on; give one or more."
@@ -125,7 +136,7 @@ def _parse(i, frame, mask, ignore, level, *, clean):
         values[hidden], _ = fill_pixels(values, hidden)
     sky, noise = sky_and_noise(values, hidden)
     level = sky if level is None else float(level)
-    return Frame(values, target, ~hidden, pixels.unit, pixels.meta, level, noise)
+    return Frame(values, target, ~hidden, pixels.unit, pixels.meta, sky, noise, level)
 
 
 def _unpack(i, frame, *, clean):
@@ -133,7 +144,7 @@ def _unpack(i, frame, *, clean):
     if isinstance(frame, CosmicRayLabels):
         return frame.ccd, frame.cosmic_rays, frame.ignore
     if isinstance(frame, LabelledFrame):
-        return frame.ccd, frame.truth, frame.ignored
+        return with_gain(frame.ccd, frame.gain), frame.truth, frame.ignored
     if isinstance(frame, (str, Path)):
         return _read(i, frame, clean=clean)
     if isinstance(frame, CCDData):
@@ -212,15 +223,14 @@ def cut_frames(frames, n, crop, rng, form, ranges):
     measured = [frame.normalization(form.normalization) for frame in chosen]
     offset, scale = np.array(measured, np.float32).T
     factor = [conversion_factor(f.unit, form.unit, meta=f.meta) for f in chosen]
-    level, noise = np.array([(f.level, f.noise) for f in chosen], np.float32).T
+    facts = [(f.sky, f.noise, f.level) for f in chosen]
     cutouts = Cutouts(
         gather("values"),
         gather("target"),
         gather("counts").astype(np.float32),
         offset,
         scale,
-        level,
-        noise,
+        *np.array(facts, np.float32).T,
         np.array(factor, np.float32),
     )
     _change(cutouts, rng, *ranges)
@@ -246,16 +256,17 @@ def _choose_place(frame, crop, rng):
 def _change(cutouts, rng, sky_range, flux_range, noise_range):
     """Change sky, flux and noise, and what is known about the frames, in place."""
     n = len(cutouts.image)
-    sky = cutouts.level * rng.uniform(*sky_range, size=n).astype(np.float32)
+    more = cutouts.level * rng.uniform(*sky_range, size=n).astype(np.float32)
     flux = np.exp(rng.uniform(*np.log(flux_range), size=n)).astype(np.float32)
     added = cutouts.noise * flux * rng.uniform(*noise_range, size=n).astype(np.float32)
     # A new array: what was cut may be part of the caller's frame.
-    image = (cutouts.image + sky[:, None, None]) * flux[:, None, None]
+    image = (cutouts.image + more[:, None, None]) * flux[:, None, None]
     if added.any():
         noise = rng.standard_normal(image.shape, dtype=np.float32)
         image += added[:, None, None] * noise
     cutouts.image = image
-    cutouts.offset = (cutouts.offset + sky) * flux
-    cutouts.level = (cutouts.level + sky) * flux
+    cutouts.offset = (cutouts.offset + more) * flux
+    cutouts.sky = (cutouts.sky + more) * flux
+    cutouts.level = (cutouts.level + more) * flux
     cutouts.scale = np.hypot(cutouts.scale * flux, added)
     cutouts.noise = np.hypot(cutouts.noise * flux, added)

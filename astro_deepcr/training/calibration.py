@@ -67,7 +67,8 @@ def fit_temperature(logits, target, weight):
     found = minimize(loss, [1.0, 0.0], jac=gradient, hess=hessian, method="trust-exact")
     slope, shift = map(float, found.x)
     # Too few cosmic rays, or a network that knows nothing, allow anything.
-    return (slope, shift) if 0.05 < slope < 20 else (1.0, 0.0)
+    sane = 0.05 < slope < 20 and 0 < w @ y < 1
+    return (slope, shift) if sane else (1.0, 0.0)
 
 
 def measure(logits, target, weight):

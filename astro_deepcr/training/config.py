@@ -3,6 +3,11 @@
 
 from dataclasses import asdict, dataclass, fields
 
+import numpy as np
+from astropy import units as u
+
+from ..noise import NORMALIZATIONS
+
 __all__ = ["TrainingConfig", "check_keys"]
 
 # Limits of the numbers: name -> lowest, highest.
@@ -109,7 +114,9 @@ class TrainingConfig:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in _LIMITS and not (field.name == "patience" and not value):
+            if field.name in _LIMITS and not (
+                field.name == "patience" and value is None
+            ):
                 _check(field.name, value, whole="int" in str(field.type))
         if self.precision not in _PRECISIONS:
             msg = f"precision={self.precision!r} must be one of {_PRECISIONS}."
@@ -129,6 +136,31 @@ def check_keys(where, table, known):
             f"known are {', '.join(sorted(known))}."
         )
         raise ValueError(msg)
+
+
+def check_about(about):
+    """Return what a weights file is to say of itself, of the types that it holds."""
+    about = {k: v.item() if isinstance(v, np.generic) else v for k, v in about.items()}
+    if isinstance(about.get("instruments"), str):
+        about["instruments"] = [about["instruments"]]
+    if "instruments" in about:
+        about["instruments"] = tuple(about["instruments"])
+    known = ("fixed", *NORMALIZATIONS)
+    rules = {
+        "normalization": (lambda v: v in known, f"one of {', '.join(known)}"),
+        "threshold": (lambda v: 0 < v < 1, "between 0 and 1"),
+        "scale": (lambda v: 0 < v < np.inf, "a positive number"),
+        "unit": (lambda v: v is None or u.Unit(v), "a unit such as 'electron'"),
+    }
+    for name, (good, wanted) in rules.items():
+        try:
+            fine = name not in about or good(about[name])
+        except (TypeError, ValueError):
+            fine = False
+        if not fine:
+            msg = f"{name}={about[name]!r} of the weights must be {wanted}."
+            raise ValueError(msg)
+    return about
 
 
 def _check(name, value, *, whole):

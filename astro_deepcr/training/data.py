@@ -15,15 +15,13 @@ import torch
 
 from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
-from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays
+from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays, stamp_in_unit
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
 
-__all__ = ["LabelledFrames", "Mixture", "PastedCosmicRays", "SimulatedFrames"]
+__all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 
-# One over the golden ratio: its multiples fill the unit interval evenly.
-_GOLDEN = 0.6180339887498949
 # How much good pixels count that look like hit ones: hot ones, and cores of stars.
 _HOT_WEIGHT, _CORE_WEIGHT = 0.3, 8.0
 # Frames that are simulated together: more need memory and save no time.
@@ -34,7 +32,7 @@ class SimulatedFrames:
     """
     An endless stream of simulated frames.
 
-    To find cosmic rays, good pixels in the cores of stars count three times as much as
+    To find cosmic rays, good pixels in the cores of stars count eight times as much as
     others, and hot pixels 0.3 times: what looks like a hit is then rather flagged if it
     is a hot pixel than if it is a star.
 
@@ -91,6 +89,7 @@ class SimulatedFrames:
             raise ValueError(msg)
         self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
         self.processes, self.hide, self.options = processes, hide, options
+        self.task = "inpaint" if hide else "mask"
         # The oldest of the pool is needed until after the newest was made.
         self._chunk = lru_cache(maxsize=pool + 1)(self._make_chunk)
 
@@ -186,6 +185,8 @@ def _mask_weight(frames):
 
 class _FrameSource:
     """Frames in memory that pieces are cut out of."""
+
+    task = "mask"
 
     def __len__(self):
         return len(self.frames)
@@ -332,13 +333,15 @@ class PastedCosmicRays(_FrameSource):
         flux_range=(1.0, 1.0),
         noise_range=(0.0, 0.0),
     ):
-        self.stamps, self.charge_factor = list(stamps), charge_factor
+        self.frames = parse_frames(frames, None, ignore, sky, clean=True)
+        unit = self.frames[0].unit
+        self.stamps = [stamp_in_unit(one, unit, "A stamp") for one in stamps]
+        self.charge_factor = charge_factor
         self.per_megapixel, self.saturation = per_megapixel, saturation
         self.gain = gain
         # Wrong stamps are better found now than in the first step.
         self._paste((1, 1), 0, np.random.default_rng(0))
         self.ranges = _check_ranges(sky_range, flux_range, noise_range)
-        self.frames = parse_frames(frames, None, ignore, sky, clean=True)
 
     @classmethod
     def from_darks(cls, frames, darks, masks, *, background=0.0, **options):
@@ -383,7 +386,7 @@ class PastedCosmicRays(_FrameSource):
         charge = np.stack(
             [self._paste((crop, crop), k, rng) for k in rng.poisson(mean)]
         )
-        light = np.maximum(cutouts.image - cutouts.level[:, None, None], 0)
+        light = np.maximum(cutouts.image - cutouts.sky[:, None, None], 0)
         sigma = np.hypot(cutouts.noise[:, None, None], np.sqrt(light / self.gain))
         deposit, sigma = torch.from_numpy(charge), torch.from_numpy(sigma)
         cutouts.target = soft_label(deposit, sigma).numpy()
@@ -397,64 +400,6 @@ class PastedCosmicRays(_FrameSource):
         return paste_cosmic_rays(
             dark, self.stamps, int(number), rng=rng, charge_factor=factor
         )[0]
-
-
-class Mixture:
-    """
-    Several sources, each with its share of every batch.
-
-    Parameters
-    ----------
-    sources : list
-        Of `SimulatedFrames`, `LabelledFrames` or `PastedCosmicRays`.
-    weights : list of float, optional
-        Their shares; equal by default.
-
-    Raises
-    ------
-    ValueError
-        If there are no sources, or the weights do not fit them.
-
-    Examples
-    --------
-    >>> from astro_deepcr.training import Mixture, SimulatedFrames
-    >>> both = [SimulatedFrames(scenes='stars'), SimulatedFrames(scenes='echelle')]
-    >>> source = Mixture(both, [3, 1])
-    """
-
-    def __init__(self, sources, weights=None):
-        self.sources = list(sources)
-        weights = [1.0] * len(self.sources) if weights is None else list(weights)
-        right = len(weights) == len(self.sources) > 0
-        if not right or min(weights) < 0 or not 0 < sum(weights) < np.inf:
-            msg = (
-                f"{len(self.sources)} source(s) and weights {weights} do not fit: give "
-                "as many of both, one or more, the weights 0 or more and not all 0."
-            )
-            raise ValueError(msg)
-        self.weights = weights
-
-    def split(self, fraction):
-        """Return mixtures for training and for validation."""
-        parts = zip(*(s.split(fraction) for s in self.sources), strict=True)
-        return tuple(Mixture(part, self.weights) for part in parts)
-
-    def draw(self, n, crop, key, form, device):
-        """Draw a batch of ``n`` cut-outs."""
-        edges = np.cumsum(self.weights) / np.sum(self.weights)
-        place = (np.arange(n) + key.step * n + 0.5) * _GOLDEN % 1
-        counts = np.bincount(np.searchsorted(edges, place), minlength=len(edges))
-        return Batch.cat(
-            source.draw(
-                int(count),
-                crop,
-                type(key)(key.seed, key.step, (key.stream + 1) * 100 + i),
-                form,
-                device,
-            )
-            for i, (source, count) in enumerate(zip(self.sources, counts, strict=True))
-            if count
-        )
 
 
 def _check_labels(frames):

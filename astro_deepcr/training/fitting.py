@@ -17,8 +17,8 @@ from ._batch import Batch, InputForm, Key
 from ._progress import Reporter
 from ._team import gather_team
 from .checkpoint import identify, load_checkpoint, save_checkpoint
-from .config import TrainingConfig, check_keys
-from .data import LabelledFrames, Mixture
+from .config import TrainingConfig, check_about, check_keys
+from .mixture import split_data
 from .tasks import TASKS
 
 __all__ = ["fit"]
@@ -28,6 +28,8 @@ _ABOUT = (
     *("name", "unit", "normalization", "scale", "threshold", "instruments"),
     *("domain", "license", "reference", "trained_on"),
 )
+# What weights that are tuned do not take over from those they start with.
+_OF_START_ONLY = ("instruments", "domain", "threshold")
 # Streams of random numbers that no process of a team has.
 _VALIDATION, _FLIPS = 10_000, 20_000
 # Steps after which a GPU is asked whether all gradients were finite.
@@ -136,7 +138,8 @@ def fit(
             f"crop={config.crop} must be a multiple of {entry.stride} for this network."
         )
         raise ValueError(msg)
-    source, held = _split(data, validation, config)
+    fraction = config.validation_fraction
+    source, held = split_data(data, validation, fraction, entry.task)
     with cpu_threads(), gather_team(device) as team:
         if team.device.type == "cpu":
             keep_freed_memory()
@@ -224,6 +227,8 @@ class Training:
         self.step, self.history, self.best, self.stale = 0, [], None, 0
         self.finite = torch.tensor(True, device=team.device)
         self.validation = list(self._draw_validation(held)) if team.leads else []
+        if team.leads:
+            self.task.check(self.labels())
 
     @property
     def told(self):
@@ -388,12 +393,16 @@ def _check_output(output):
 def _describe(output, task, start, architecture, arguments, about):
     """Return the entry of the weights to be, but for what only training tells."""
     check_keys("about", about, _ABOUT)
+    about = check_about(about)
     if task not in TASKS:
         msg = f"task={task!r} is not known; choose one of {', '.join(TASKS)}."
         raise ValueError(msg)
     if start is not None:
         old = get_weights(start, task=None)
-        spec = old.to_spec() | {"trained_on": f"{old.trained_on}; then tuned"}
+        spec = old.to_spec() | dict.fromkeys(_OF_START_ONLY)
+        spec = {k: v for k, v in spec.items() if v is not None or k == "unit"}
+        before = old.trained_on or old.name
+        spec["trained_on"] = f"{before}; then tuned"
         spec["arguments"] = dict(old.arguments) | dict(arguments or {})
     else:
         spec = {
@@ -428,22 +437,6 @@ def _build(entry, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_model(entry.architecture, entry.arguments)
-
-
-def _split(data, validation, config):
-    """Return sources of training and validation data."""
-    source = _as_source(data)
-    if validation is not None:
-        return source, _as_source(validation)
-    return source.split(config.validation_fraction)
-
-
-def _as_source(data):
-    if hasattr(data, "draw"):
-        return data
-    if isinstance(data, (list, tuple)) and data and hasattr(data[0], "draw"):
-        return Mixture(data)
-    return LabelledFrames(data)
 
 
 def _choose_precision(precision, device):

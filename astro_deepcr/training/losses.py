@@ -64,9 +64,9 @@ def dice_loss(logits, target, weight):
     loss : `torch.Tensor`
         Between 0 and 1.
     """
-    probability = logits[:, 0].float().sigmoid() * weight
-    target = target * weight
-    both, total = (probability * target).sum(), (probability + target).sum()
+    probability = logits[:, 0].float().sigmoid()
+    both = (weight * probability * target).sum()
+    total = (weight * (probability + target)).sum()
     return 1 - (2 * both + 1) / (total + 1)
 
 

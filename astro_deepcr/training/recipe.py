@@ -1,14 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Trainings that are written down in a file."""
 
+import glob
 import tomllib
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
+from ..fits_files import read_frame
+from ..units import conversion_factor
 from .config import TrainingConfig, check_keys
-from .data import LabelledFrames, Mixture, PastedCosmicRays, SimulatedFrames
+from .data import LabelledFrames, PastedCosmicRays, SimulatedFrames
+from .mixture import Mixture
 
 __all__ = ["make_source", "read_recipe"]
 
@@ -41,6 +45,7 @@ def read_recipe(path):
     path = Path(path)
     table = _load(path)
     check_keys(path.name, table, _TABLES)
+    _check_kinds(path.name, table)
     options = table.get("training", {})
     known = [field.name for field in fields(TrainingConfig)]
     check_keys(f"[training] of {path.name}", options, known)
@@ -107,8 +112,26 @@ def _load(path):
         raise ValueError(msg) from err
 
 
+def _check_kinds(name, table):
+    """Raise ValueError if an entry is of another kind than it must be."""
+    for key, value in table.items():
+        if key in ("data", "validation"):
+            good = isinstance(value, list) and all(isinstance(v, dict) for v in value)
+            wanted = f"tables, each headed [[{key}]], with two brackets"
+        elif key in ("weights", "network", "training"):
+            good, wanted = isinstance(value, dict), f"one table, headed [{key}]"
+        else:
+            good, wanted = isinstance(value, str), f"text, as in {key} = '...'"
+        if not good:
+            msg = f"{key} in {name} must be {wanted}."
+            raise ValueError(msg)
+
+
 def _mix(tables, folder):
     shares = [table.get("share", 1.0) for table in tables]
+    if not all(isinstance(share, (int, float)) for share in shares):
+        msg = f"Each share of the data must be a number; they are {shares}."
+        raise ValueError(msg)
     plain = [{k: v for k, v in table.items() if k != "share"} for table in tables]
     return Mixture([make_source(table, folder) for table in plain], shares)
 
@@ -120,7 +143,8 @@ def _find_start(start, folder):
 
 def _find(names, folder):
     names = [names] if isinstance(names, str) else names
-    found = [path for name in names for path in sorted(folder.glob(name))]
+    patterns = [str(folder / name) for name in names]
+    found = [Path(p) for name in patterns for p in sorted(glob.glob(name))]  # noqa: PTH207 - absolute ones, too
     if not found:
         msg = f"There are no files {', '.join(names)} in {folder}."
         raise ValueError(msg)
@@ -146,9 +170,16 @@ def _darks(folder, *, files, darks, **options):
     from ..evaluation import read_frames
 
     read = [frame for path in _find(darks, folder) for frame in read_frames(path)]
-    images = [frame.ccd.data - np.median(frame.ccd.data) for frame in read]
+    paths = _find(files, folder)
+    unit = read_frame(paths[0])[0].unit
+    images = []
+    for frame in read:
+        level = np.median(frame.ccd.data)
+        given = {"gain": frame.gain, "meta": frame.ccd.meta}
+        factor = conversion_factor(frame.ccd.unit, unit, **given)
+        images.append((frame.ccd.data - level) * factor)
     masks = [frame.truth for frame in read]
-    return PastedCosmicRays.from_darks(_find(files, folder), images, masks, **options)
+    return PastedCosmicRays.from_darks(paths, images, masks, **options)
 
 
 _KINDS = {

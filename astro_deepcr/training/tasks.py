@@ -34,6 +34,20 @@ class MaskTask:
         return measure(output, batch.target, batch.weight)[0]
 
     @staticmethod
+    def check(batch):
+        """Raise ValueError if validation data can tell nothing."""
+        used = batch.weight > 0
+        hit = float(batch.target[used].sum())
+        if not 0 < hit < float(used.sum()):
+            what = "no pixel is" if hit == 0 else "all pixels are"
+            msg = (
+                f"In the validation data {what} a cosmic ray, so that nothing can be "
+                "told from them. Give others (validation=), or more (validation_size=, "
+                "validation_fraction=)."
+            )
+            raise ValueError(msg)
+
+    @staticmethod
     def calibrate(state, output, batch):
         """Return the state of a network whose probabilities are calibrated."""
         slope, shift = fit_temperature(output, batch.target, batch.weight)
@@ -86,6 +100,13 @@ class FillTask:
             "pull_std": pull.clamp_max(_CLIP).square().mean().sqrt(),
         }
         return {name: float(value) for name, value in figures.items()}
+
+    @staticmethod
+    def check(batch):
+        """Raise ValueError if validation data can tell nothing."""
+        if not (batch.weight > 0).any():
+            msg = "In the validation data no pixel is hidden; give more."
+            raise ValueError(msg)
 
     @classmethod
     def calibrate(cls, state, output, batch):

@@ -14,7 +14,12 @@ from pathlib import Path
 from ..exceptions import WeightsError, WeightsMismatchWarning
 from .entry import Weights
 from .files import describe_file, load_state, save_weights
-from .registry import DEFAULT_INPAINT_WEIGHTS, DEFAULT_WEIGHTS, REGISTRY
+from .registry import (
+    BUILT_IN,
+    DEFAULT_INPAINT_WEIGHTS,
+    DEFAULT_WEIGHTS,
+    REGISTRY,
+)
 from .resolve import import_weights_file, resolve
 
 __all__ = [
@@ -159,8 +164,13 @@ def export_weights(directory, weights=None):
     Returns
     -------
     paths : list of `~pathlib.Path`
-        The copies. There, pass the directory to `import_weights`, or set
-        ``astro_deepcr.conf.weights_dir`` to it.
+        The copies; others of the same names are replaced. There, pass the directory to
+        `import_weights`, or set ``astro_deepcr.conf.weights_dir`` to it.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.WeightsError
+        If weights are not found, or two of them are in files of the same name.
 
     Examples
     --------
@@ -178,6 +188,12 @@ def export_weights(directory, weights=None):
     for name in list_weights() if weights is None else weights:
         entry = get_weights(name, task=None)
         target = directory / entry.filename
+        if target in paths:
+            msg = (
+                f"Two of the weights are in files called {target.name}; export them "
+                "into different directories."
+            )
+            raise WeightsError(msg)
         temporary = target.with_name(target.name + ".part")
         shutil.copyfile(resolve(entry), temporary)
         paths.append(temporary.replace(target))
@@ -311,7 +327,8 @@ def _made_for(entry, meta):
 
 def _choose(task, meta):
     """Return the first weights made for an instrument, else the default."""
-    for entry in REGISTRY.values():
+    # What a user registered for an instrument goes before what there was.
+    for entry in sorted(REGISTRY.values(), key=lambda e: e.name in BUILT_IN):
         if task in (None, entry.task) and _made_for(entry, meta):
             return entry
     return REGISTRY[_DEFAULTS[task or "mask"]]
