@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "e30fca9d212159c9d7eb30a710ef4c6c840038bbcfb5b2c3216b272200c73676",
+        "f5ba65d3458afd0b492e038a2ab42531b3b3943fd47dba0ebbce68c89fa3cfd3",
     ),
     _bundled(
         "universal-fast",
