@@ -2,7 +2,7 @@
 """
 Write the mean of the tensors of weights files, two parts of one training.
 
-    python recipes/average.py OUTPUT.safetensors FIRST.safetensors SECOND.safetensors ...
+    python recipes/average.py OUTPUT.safetensors FIRST.safetensors SECOND.safetensors
 
 What it says of itself is that of the first. Its probabilities are not calibrated: train
 it on.
