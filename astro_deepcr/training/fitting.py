@@ -121,7 +121,7 @@ def fit(
     ...     weights = fit(
     ...         SimulatedFrames(scenes='stars'), Path(folder) / 'mine.safetensors',
     ...         arguments={'widths': (4, 8), 'depths': 1}, device='cpu',
-    ...         steps=2, batch_size=2, crop=32, validation_size=4)
+    ...         steps=2, batch_size=2, crop=32, validation_size=32)
     >>> weights.name, weights.normalization, weights.halo
     ('mine', 'sky-noise-asinh', 12)
     """
