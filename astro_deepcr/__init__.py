@@ -70,7 +70,7 @@ class Conf(_config.ConfigNamespace):
         [],
         "Addresses of directories (https://, file://) tried when a weights "
         "file's own address does not answer.",
-        cfgtype="force_list",  # of one address, too,
+        cfgtype="force_list",  # one address is a list, too
     )
     auto_logging = _config.ConfigItem(
         True,

@@ -96,7 +96,7 @@ def cut_cosmic_rays(frame, mask, background=0.0):
     """
     unit = getattr(frame, "unit", None)
     frame = np.asarray(getattr(frame, "value", frame), dtype=float)
-    background = stamp_in_unit(background, unit, "background")
+    background = in_unit_of(background, unit, "background")
     mask = np.asarray(mask, dtype=bool)
     if frame.ndim != 2 or frame.shape != mask.shape:
         msg = (
@@ -206,7 +206,7 @@ def _add_stamp(layer, stamp, rng):
     layer[tuple(place)] += part
 
 
-def stamp_in_unit(values, unit, name):
+def in_unit_of(values, unit, name):
     """Return numbers in the unit of the image, if they have one."""
     if not isinstance(values, u.Quantity):
         return values
@@ -218,7 +218,7 @@ def stamp_in_unit(values, unit, name):
 
 
 def _check_stamp(stamp, unit):
-    stamp = np.asarray(stamp_in_unit(stamp, unit, "A stamp"), dtype=float)
+    stamp = np.asarray(in_unit_of(stamp, unit, "A stamp"), dtype=float)
     if stamp.ndim != 2 or not (np.all(np.isfinite(stamp)) and np.all(stamp >= 0)):
         msg = (
             f"A stamp of shape {stamp.shape} must be two-dimensional, finite and not "

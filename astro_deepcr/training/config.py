@@ -8,7 +8,7 @@ from astropy import units as u
 
 from ..noise import NORMALIZATIONS
 
-__all__ = ["TrainingConfig", "check_keys"]
+__all__ = ["TrainingConfig", "check_about", "check_keys"]
 
 # Limits of the numbers: name -> lowest, highest.
 _LIMITS = {
@@ -141,10 +141,9 @@ def check_keys(where, table, known):
 def check_about(about):
     """Return what a weights file is to say of itself, of the types that it holds."""
     about = {k: v.item() if isinstance(v, np.generic) else v for k, v in about.items()}
-    if isinstance(about.get("instruments"), str):
-        about["instruments"] = [about["instruments"]]
     if "instruments" in about:
-        about["instruments"] = tuple(about["instruments"])
+        given = about["instruments"]
+        about["instruments"] = (given,) if isinstance(given, str) else tuple(given)
     known = ("fixed", *NORMALIZATIONS)
     rules = {
         "normalization": (lambda v: v in known, f"one of {', '.join(known)}"),

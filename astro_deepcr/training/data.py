@@ -15,7 +15,7 @@ import torch
 
 from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
-from ..simulate.paste import cut_cosmic_rays, paste_cosmic_rays, stamp_in_unit
+from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
@@ -335,7 +335,7 @@ class PastedCosmicRays(_FrameSource):
     ):
         self.frames = parse_frames(frames, None, ignore, sky, clean=True)
         unit = self.frames[0].unit
-        self.stamps = [stamp_in_unit(one, unit, "A stamp") for one in stamps]
+        self.stamps = [in_unit_of(one, unit, "A stamp") for one in stamps]
         self.charge_factor = charge_factor
         self.per_megapixel, self.saturation = per_megapixel, saturation
         self.gain = gain

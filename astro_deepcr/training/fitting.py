@@ -399,8 +399,7 @@ def _describe(output, task, start, architecture, arguments, about):
         raise ValueError(msg)
     if start is not None:
         old = get_weights(start, task=None)
-        spec = old.to_spec() | dict.fromkeys(_OF_START_ONLY)
-        spec = {k: v for k, v in spec.items() if v is not None or k == "unit"}
+        spec = {k: v for k, v in old.to_spec().items() if k not in _OF_START_ONLY}
         before = old.trained_on or old.name
         spec["trained_on"] = f"{before}; then tuned"
         spec["arguments"] = dict(old.arguments) | dict(arguments or {})
