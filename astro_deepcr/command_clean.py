@@ -126,11 +126,14 @@ def run(options):
     given.pop("run", None)
     if output is not None:
         files = list(expand_files(files))
-        if len(files) != 1 or given.keys() & {"output_dir", "suffix"}:
+        if len(files) != 1:
             msg = (
                 f"--output is for one file, and here are {len(files)}; use "
                 "--output-dir and --suffix instead."
             )
+            raise ValueError(msg)
+        if given.keys() & {"output_dir", "suffix"}:
+            msg = "--output names the whole file; leave --output-dir and --suffix out."
             raise ValueError(msg)
         files = {files[0]: output}
     if given.get("inpaint") == "none":

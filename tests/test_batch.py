@@ -641,9 +641,10 @@ class TestCommand:
         files = sorted(map(str, night.glob("*.fits")))
         assert main(["clean", *files, "-o", "x.fits"]) == 1
         assert "--output is for one file" in capsys.readouterr().err
-        for more in ([str(night)], [files[0], "--suffix", "_x"]):
-            assert main(["clean", *more, "-o", "x.fits"]) == 1
-            assert "--output is for one file" in capsys.readouterr().err
+        assert main(["clean", str(night), "-o", "x.fits"]) == 1
+        assert "--output is for one file, and here are 5" in capsys.readouterr().err
+        assert main(["clean", files[0], "--suffix", "_x", "-o", "x.fits"]) == 1
+        assert "leave --output-dir and --suffix out" in capsys.readouterr().err
         target = night.parent / "x.fits"
         pattern = str(night / "f0*.fits")
         assert main(["clean", pattern, "-o", str(target), "--inpaint", "idw"]) == 0
