@@ -44,7 +44,7 @@ class Conf(_config.ConfigNamespace):
         "use, else the CPU), 'cpu', 'cuda', 'cuda:1', 'mps'.",
     )
     precision = _config.ConfigItem(
-        ["auto", "float32", "bfloat16", "float16"],
+        ["auto", "float32", "bfloat16", "float16", "int8"],
         "Floating-point type of the networks. 'auto' is what the device does "
         "well; 'float32' gives the same result everywhere.",
     )

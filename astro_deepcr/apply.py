@@ -34,8 +34,9 @@ def hit_probability(pixels, entry, to_unit, device=None):
     values, _ = _in_unit_of(entry, pixels, to_unit)
     if pixels.mask.any():
         values[pixels.mask], _ = fill_pixels(values, pixels.mask)
-    normalization = measure_normalization(values, pixels.mask, entry)
-    probability = predict([normalization.forward(values)], entry, device=device)
+    image = measure_normalization(values, pixels.mask, entry).forward(values)
+    del values  # a frame of memory
+    probability = predict([image], entry, device=device)
     probability[pixels.mask] = 0
     return probability
 
@@ -105,6 +106,7 @@ def _fill_by_network(pixels, hit, entry, to_unit, device):
     normalization = measure_normalization(values, bad, entry)
     image = normalization.forward(values)
     image[bad] = 0
+    del values  # a frame of memory
     output = predict([image, bad], entry, where=hit, device=device)
     if output.ndim == 2:
         return normalization.inverse(output[hit]) / factor, None

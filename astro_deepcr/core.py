@@ -190,9 +190,8 @@ def cosmicray_deepcr(
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, readnoise, floor)
 
-    probability = hit_probability(pixels, entry, to_unit, device)
     crmask = find_cosmic_rays(
-        probability,
+        hit_probability(pixels, entry, to_unit, device),
         threshold,
         neighbor_threshold=neighbor_threshold,
         grow=grow,

@@ -13,6 +13,7 @@ from .exceptions import DeviceError
 
 __all__ = [
     "cpu_has_bfloat16",
+    "cpu_has_int8",
     "cpu_threads",
     "keep_freed_memory",
     "resolve_device",
@@ -74,7 +75,7 @@ def resolve_device(device=None):
 
 def resolve_precision(device):
     """
-    Choose the floating-point type of the networks on a device.
+    Choose the type of the numbers of the networks on a device.
 
     Parameters
     ----------
@@ -86,7 +87,18 @@ def resolve_precision(device):
     dtype : `torch.dtype`
         From ``conf.precision``; 'auto' is bfloat16 (or float16 on older ones) on
         a GPU and float32 elsewhere; `~astro_deepcr.inference.predict` tries more.
+
+    Raises
+    ------
+    ~astro_deepcr.exceptions.DeviceError
+        If 'int8' was asked for where there is nothing for it.
     """
+    if conf.precision == "int8" and not (device.type == "cpu" and cpu_has_int8()):
+        msg = (
+            f"precision='int8' was asked for, which {device} cannot do well: it needs "
+            "a processor with VNNI. Use precision='auto'."
+        )
+        raise DeviceError(msg)
     if conf.precision != "auto":
         return getattr(torch, conf.precision)
     if device.type == "cuda":
@@ -99,6 +111,12 @@ def cpu_has_bfloat16():
     # torch has no public name for this; what an old version does not know is missing.
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, bool)() for name in names)
+
+
+def cpu_has_int8():
+    """Say whether the processor has instructions (VNNI) for integers of 8 bits."""
+    fast = getattr(torch.cpu, "_is_vnni_supported", bool)()
+    return fast and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
 
 @contextlib.contextmanager

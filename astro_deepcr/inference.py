@@ -13,13 +13,15 @@ import torch
 from . import conf
 from .devices import (
     cpu_has_bfloat16,
+    cpu_has_int8,
     cpu_threads,
     keep_freed_memory,
     resolve_device,
     resolve_precision,
 )
 from .exceptions import OutOfMemoryWarning, WeightsError
-from .models import build_model
+from .models import ARCHITECTURES, build_model
+from .models.int8 import can_quantize, quantize
 from .noise import Normalization, measure_normalization
 from .tiling import common_inside, cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
@@ -27,15 +29,16 @@ from .weights.files import load_state
 
 __all__ = ["predict"]
 
-_TILE_SIZE = {"cpu": 512, "cuda": 1024, "mps": 512}
+_TILE_SIZE = {"cpu": 352, "cuda": 1024, "mps": 512}
 # Tiles are at least as many halos wide, by the bytes of a number: narrower ones compute
 # much twice, wider ones need more memory.
-_HALOS = {4: 9, 2: 12}
+_HALOS = {4: 9, 2: 10, 1: 11}
 _BATCH_SIZE = {"cpu": 1, "cuda": 8, "mps": 4}
 # Without memory for a tile of this size, nothing works.
 _SMALLEST_TILE = 64
 # Tiles around few pixels give the result for no less than this, to both sides.
 _SMALLEST_INNER = 16
+_EXACT = torch.float32
 # Side of the frame on which a short type is tried, and the part of its pixels that may
 # come out otherwise.
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
@@ -88,9 +91,9 @@ def predict(image, weights, *, where=None, device=None):
     with _turns(), cpu_threads():
         dtype = _choose_precision(weights, device)
         output = _predict_in_memory(image, weights, where, device, dtype)
-        if dtype is not torch.float32 and not np.isfinite(output).all():
+        if dtype is not _EXACT and not np.isfinite(output).all():
             # The values of this frame overflow the short type.
-            output = _predict_in_memory(image, weights, where, device, torch.float32)
+            output = _predict_in_memory(image, weights, where, device, _EXACT)
     _check_finite(output, "output", weights)
     return output
 
@@ -124,18 +127,34 @@ def _of_no_frame(weights):
 
 def _choose_precision(weights, device):
     """Return what was asked for, or the fastest type that is as good as float32."""
-    if conf.precision == "auto" and device.type == "cpu" and cpu_has_bfloat16():
-        return torch.bfloat16 if _bfloat16_does(weights) else torch.float32
-    return resolve_precision(device)
+    asked = resolve_precision(device)
+    free = conf.precision == "auto" or (asked is torch.int8 and not _has_int8(weights))
+    if device.type != "cpu" or not free:
+        return asked
+    return next((dtype for dtype in _short_types() if _does(weights, dtype)), _EXACT)
+
+
+def _short_types():
+    """Yield the types that this processor is fast with, the fastest first."""
+    if cpu_has_int8():
+        yield torch.int8
+    if cpu_has_bfloat16():
+        yield torch.bfloat16
+
+
+def _has_int8(weights):
+    return can_quantize(ARCHITECTURES[weights.architecture])
 
 
 @lru_cache(maxsize=32)
-def _bfloat16_does(weights):
-    """Try some weights in bfloat16, on this processor, on a small frame."""
+def _does(weights, dtype):
+    """Try some weights in a short type, on this processor, on a small frame."""
+    if dtype is torch.int8 and not _has_int8(weights):
+        return False
     cpu, results = torch.device("cpu"), []
     image = _trial_image(weights)
-    for dtype in (torch.float32, torch.bfloat16):
-        network = _load_network(weights, cpu, dtype)
+    for kind in (_EXACT, dtype):
+        network = _load_network(weights, cpu, kind)
         with torch.inference_mode():
             results.append(_run_tiles(network, image, weights, None, _TRIAL, 1))
     exact, quick = results
@@ -187,7 +206,9 @@ def _predict_in_memory(image, weights, where, device, dtype):
     if device.type == "cpu":
         keep_freed_memory()
     network = _load_network(weights, device, dtype)
-    least = max(_TILE_SIZE[device.type], _HALOS[dtype.itemsize] * weights.halo)
+    # Networks that fill end in float32, at the resolution of the frame.
+    halos = _HALOS[dtype.itemsize if weights.task == "mask" else _EXACT.itemsize]
+    least = max(_TILE_SIZE[device.type], halos * weights.halo)
     tile_size = _chosen("tile_size", least)
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
@@ -225,6 +246,9 @@ def _load_network(weights, device, dtype):
         raise WeightsError(msg) from err
     network = network.eval().requires_grad_(False)
     network = network.to(device, memory_format=torch.channels_last)
+    if dtype is torch.int8:
+        example = np.stack(_trial_image(weights)).astype(np.float32)
+        return quantize(network, torch.from_numpy(example)[None])
     return getattr(network, "to_precision", network.to)(dtype)
 
 

@@ -40,8 +40,8 @@ METHODS = {
         )
         for fill in (None, "network")
         for weights in ("acs-wfc", "universal-fast", "universal")
-        for precision in ("float32", "bfloat16")
-        if not (fill and weights == "acs-wfc")
+        for precision in ("float32", "bfloat16", "int8")
+        if not (weights == "acs-wfc" and (fill or precision == "int8"))
     },
 }
 
@@ -156,11 +156,16 @@ def matmul_speed(precision, threads):
 
     torch.set_num_threads(threads)
     side = 2048
-    a = torch.randn(side, side, dtype=getattr(torch, precision))
+    if precision == "int8":
+        a = torch.randint(-9, 9, (side, side), dtype=torch.int8)
+        multiply = torch._int_mm
+    else:
+        a = torch.randn(side, side, dtype=getattr(torch, precision))
+        multiply = torch.matmul
     spent = []
     for _ in range(8):
         begin = time.perf_counter()
-        a @ a
+        multiply(a, a)
         spent.append(time.perf_counter() - begin)
     return 2 * side**3 / min(spent) / 1e9
 
@@ -182,9 +187,11 @@ def kiloflop(weights):
 
 def can_run(name, args):
     """Say whether a method is installed, and whether the processor can do it well."""
-    from astro_deepcr.devices import cpu_has_bfloat16
+    from astro_deepcr.devices import cpu_has_bfloat16, cpu_has_int8
 
     package, _, *options = METHODS[name]
+    if "int8" in options:
+        return args.device == "cpu" and cpu_has_int8()
     if "bfloat16" in options and args.device == "cpu":
         return cpu_has_bfloat16()
     return package is None or importlib.util.find_spec(package) is not None

@@ -19,7 +19,7 @@ from astro_deepcr import (
     inpaint_cosmicrays,
 )
 from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
-from astro_deepcr.exceptions import OutOfMemoryWarning, WeightsError
+from astro_deepcr.exceptions import DeviceError, OutOfMemoryWarning, WeightsError
 from astro_deepcr.inference import predict
 from astro_deepcr.noise import Normalization, measure_normalization
 from astro_deepcr.weights import get_weights, list_weights
@@ -309,10 +309,11 @@ class TestBfloat16:
     @pytest.fixture(autouse=True)
     def able(self, monkeypatch):
         monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: True)
-        inference._bfloat16_does.cache_clear()
+        monkeypatch.setattr(inference, "cpu_has_int8", lambda: False)
+        inference._does.cache_clear()
         with conf.set_temp("precision", "auto"):
             yield
-        inference._bfloat16_does.cache_clear()
+        inference._does.cache_clear()
 
     def precision(self, name, task="mask"):
         weights = get_weights(name, task=task)
@@ -355,3 +356,73 @@ class TestBfloat16:
     def test_what_is_asked_for(self):
         with conf.set_temp("precision", "float32"):
             assert self.precision("universal") == torch.float32
+
+
+class TestInt8:
+    """As `TestBfloat16`, for integers of 8 bits."""
+
+    @pytest.fixture(autouse=True)
+    def able(self, monkeypatch):
+        if not devices.cpu_has_int8():
+            pytest.skip("needs a processor with VNNI")
+        monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
+        inference._does.cache_clear()
+        yield
+        inference._does.cache_clear()
+
+    def precision(self, wanted, name, task="mask"):
+        with conf.set_temp("precision", wanted):
+            return inference._choose_precision(
+                get_weights(name, task=task), torch.device("cpu")
+            )
+
+    def test_which_weights(self):
+        for name in ("universal", "universal-fast"):
+            assert self.precision("auto", name) == torch.int8
+        fill = ("inpaint-universal", "inpaint")
+        assert self.precision("auto", *fill) == torch.float32  # would fill otherwise
+        assert self.precision("int8", *fill) == torch.int8
+        for wanted in ("auto", "int8"):  # an architecture that has no such form
+            assert self.precision(wanted, "acs-wfc") == torch.float32
+
+    def test_nearly_the_same_mask(self, image):
+        masks = []
+        for wanted in ("int8", "float32"):
+            with conf.set_temp("precision", wanted):
+                masks.append(cosmicray_probability(image, "universal") > 0.5)
+        assert np.mean(masks[0] != masks[1]) <= 1e-3
+
+    def test_nearly_the_same_values(self, image):
+        filled = []
+        for wanted in ("int8", "float32"):
+            with conf.set_temp("precision", wanted):
+                filled.append(inpaint_cosmicrays(image, image > 500))
+        assert np.abs(filled[0] - filled[1]).max() < 0.3 * 10
+
+    def test_tiles_do_not_matter(self, image):
+        whole, cut = np.tile(image, (4, 4)), []
+        for size in (0, 256):
+            with conf.set_temp("precision", "int8"), conf.set_temp("tile_size", size):
+                cut.append(cosmicray_probability(whole, "universal"))
+        assert np.allclose(*cut, rtol=0, atol=1e-6)
+
+    def test_a_processor_that_does_it_badly(self, monkeypatch):
+        original = inference._run_tiles
+
+        def run(network, *args):
+            output = original(network, *args)
+            if not isinstance(network.head, torch.nn.Conv2d):
+                output[:50] = 1
+            return output
+
+        monkeypatch.setattr(inference, "_run_tiles", run)
+        assert self.precision("auto", "universal") == torch.float32
+
+
+def test_int8_where_there_is_nothing_for_it(monkeypatch):
+    with conf.set_temp("precision", "int8"):
+        with pytest.raises(DeviceError, match="'int8' was asked for, which cuda"):
+            resolve_precision(torch.device("cuda"))
+        monkeypatch.setattr(devices, "cpu_has_int8", lambda: False)
+        with pytest.raises(DeviceError, match=r"which cpu cannot do well: .* VNNI"):
+            resolve_precision(torch.device("cpu"))

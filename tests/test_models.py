@@ -1,9 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The plain U-Nets: how far they look, and what folding leaves of them."""
 
+import copy
+
 import pytest
 import torch
 
+from astro_deepcr.devices import cpu_has_int8
 from astro_deepcr.models import (
     DeepCRUNet,
     FillUNet,
@@ -14,6 +17,7 @@ from astro_deepcr.models import (
     model_reach,
     reparametrize,
 )
+from astro_deepcr.models.int8 import can_quantize, quantize
 from astro_deepcr.weights import get_weights
 
 SMALL = [
@@ -244,3 +248,57 @@ class TestFillUNet:
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="in_channels=1 must be 2"):
             FillUNet(in_channels=1)
+
+
+class TestInt8:
+    @pytest.fixture(autouse=True)
+    def able(self):
+        if not cpu_has_int8():
+            pytest.skip("needs a processor with VNNI")
+
+    def networks(self, kind, **arguments):
+        """Return a random network, in float32 and in int8, and an input."""
+        torch.manual_seed(5)
+        network = kind(**arguments).eval().requires_grad_(False)
+        network.to(memory_format=torch.channels_last)
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+        x = 3 * torch.randn(2, 1, 96, 64)
+        if kind is FillUNet:
+            x = torch.cat([x, (x > 5).float()], dim=1)
+        return network, quantize(copy.deepcopy(network), x), x
+
+    @pytest.mark.parametrize(
+        ("kind", "arguments"),
+        [
+            (PlainUNet, {"widths": (8, 16, 24), "stem": "full", "stretches": 2}),
+            (PlainUNet, {"widths": (8, 12), "stem": "unshuffle", "depths": 1}),
+            (PlainUNet, {"widths": (8, 16), "stem": "unshuffle", "detail": 4}),
+            (FillUNet, {"widths": (8, 16), "detail": 8}),
+        ],
+    )
+    def test_nearly_the_same(self, kind, arguments):
+        network, short, x = self.networks(kind, **arguments)
+        with torch.inference_mode():
+            exact, quick = network(x), short(x)
+            part = short(x, (slice(32, 64), slice(16, 48)))
+        error = (quick - exact).abs() / exact.std()
+        for place in (error, error[..., 0], error[..., -1, :]):  # also at the edges
+            assert 0 < place.mean() < 0.1
+        assert torch.equal(part, quick[..., 32:64, 16:48])
+
+    def test_larger_values_than_in_the_example(self):
+        network, short, x = self.networks(PlainUNet, widths=(8, 16), stem="full")
+        x[..., 40, 40] = 1e4
+        with torch.inference_mode():
+            exact, quick = network(x), short(x)
+        assert torch.isfinite(quick).all()
+        near = torch.zeros_like(x, dtype=bool)
+        near[..., 25:56, 25:56] = True
+        error = (quick - exact)[~near].abs().mean() / exact[~near].std()
+        assert error < 0.1
+
+    def test_which_networks(self):
+        assert can_quantize(PlainUNet)
+        assert can_quantize(FillUNet)
+        assert not can_quantize(DeepCRUNet)

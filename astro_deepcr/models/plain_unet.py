@@ -86,7 +86,7 @@ class PlainUNet(nn.Module):
             for n_in, n_out, depth in zip((n_in, *widths), widths, depths, strict=False)
         )
         below = list(zip(widths[1:], widths[:-1], depths[:-1], strict=True))[::-1]
-        self.up = nn.ModuleList(nn.Conv2d(low, high, 1) for low, high, _ in below)
+        self.up = nn.ModuleList(Join(low, high, 1) for low, high, _ in below)
         self.merge = nn.ModuleList(_block(high, high, n) for _, high, n in below)
         self.detail = nn.Conv2d(in_channels, detail, 3, padding=1) if detail else None
         last = detail or widths[0]
@@ -143,9 +143,8 @@ class PlainUNet(nn.Module):
         *parts, held = parts_needed(inside, shape, reaches)
         for up, merge in zip(self.up, self.merge, strict=True):
             part = parts.pop()
-            low = up(cut(x, halved(part), held))
-            low = nn.functional.interpolate(low, scale_factor=2, mode="nearest")
-            x, held = merge(low.add_(skips.pop()[(..., *part)])), part
+            low = cut(x, halved(part), held)
+            x, held = merge(up(low, skips.pop()[(..., *part)])), part
         return (self.head(x) if self.detail is None else self.spread(x)), held
 
     def to_precision(self, dtype):
@@ -201,6 +200,15 @@ class PlainUNet(nn.Module):
         # Pixels of one coarse cell see the same; the first may be its last one.
         halo += steps[-1] - 1 + bool(detail)
         return -(-halo // steps[-1]) * steps[-1], steps[-1]
+
+
+class Join(nn.Conv2d):
+    """Takes what comes from a coarser level, and adds it to what went down."""
+
+    def forward(self, low, skip):
+        """Return what goes into the way up, at the finer level."""
+        low = super().forward(low)
+        return nn.functional.interpolate(low, scale_factor=2, mode="nearest").add_(skip)
 
 
 class _Kernel(nn.Module):
@@ -371,9 +379,10 @@ def _lowered(name, levels):
 
 
 def _see(layer, image, dtype):
-    """Run a layer in full precision, and go on in another."""
+    """Run a layer in full precision, and go on in another, or in integers."""
     with torch.autocast(image.device.type, enabled=False):
-        return layer(image.to(layer.weight.dtype)).to(dtype)
+        seen = layer(image.to(layer.weight.dtype))
+    return seen.to(dtype) if seen.is_floating_point() else seen
 
 
 def _halve(x):

@@ -134,6 +134,7 @@ def draw_psf(rng, *, space=None):
         The templates of all frames.
     """
     space = rng.chance(0.5) if space is None else space
+    space = space & ~rng.chance(0.1)  # many simulations know but the Gaussian there
     templates = torch.empty(rng.n, 2, _SIDE, _SIDE, device=rng.device)
     for kind, make in ((space, _diffraction), (~space, _seeing)):
         frames = torch.nonzero(kind)[:, 0]
@@ -168,9 +169,14 @@ def _envelope(templates):
 
 def _seeing(rng):
     """Elliptical Moffat profiles with an aureole; the two sides differ a bit."""
-    # Some have no wings at all: the Gaussian stars of many other simulations.
-    wingless = per_frame(rng.chance(0.15)[:, None])
-    fwhm = per_frame(rng.log_uniform(1.2, 8.0)[:, None] * rng.uniform(0.93, 1.07, 2))
+    # Some have no wings at all: the Gaussian stars of many other simulations, ...
+    wingless = rng.chance(0.25)
+    # ... half of which take what it is in the middle of a pixel for its mean.
+    sampled = per_frame((wingless & rng.chance(0.5))[:, None])
+    widest = torch.where(wingless, 4.0, 8.0)
+    fwhm = rng.log_uniform(1.2, widest)[:, None]
+    fwhm = per_frame(fwhm * rng.uniform(0.93, 1.07, 2))
+    wingless = per_frame(wingless[:, None])
     beta = per_frame(rng.log_uniform(2.0, 6.0)[:, None])
     beta = torch.where(wingless, 60.0, beta)
     squeeze = rng.uniform(0, 1)[:, None] ** 3 * 0.35 + rng.uniform(0, 0.06, 2)
@@ -182,7 +188,8 @@ def _seeing(rng):
     # The aureole: real seeing profiles end in wings flatter than their core's.
     aureole = per_frame(rng.log_uniform(1e-3, 1e-2)[:, None])
     templates += aureole * ~wingless * (1 + r2 / (9 * core2)) ** -1.5
-    return _integrate(templates, torch.zeros(rng.n, device=rng.device))
+    means = _integrate(templates, torch.zeros(rng.n, device=rng.device))
+    return torch.where(sampled, templates, means)
 
 
 def _diffraction(rng):
