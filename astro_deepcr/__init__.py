@@ -45,8 +45,8 @@ class Conf(_config.ConfigNamespace):
     )
     precision = _config.ConfigItem(
         ["auto", "float32", "bfloat16", "float16", "int8"],
-        "Floating-point type of the networks. 'auto' is what the device does "
-        "well; 'float32' gives the same result everywhere.",
+        "Type of the numbers in the networks. 'auto' is what the device does well; "
+        "'float32' gives the same result everywhere; 'int8' needs a CPU with VNNI.",
     )
     num_threads = _config.ConfigItem(
         0,

@@ -9,7 +9,7 @@ from .noise import measure_normalization
 __all__ = ["hit_probability", "replace_hit"]
 
 
-def hit_probability(pixels, entry, to_unit, device=None):
+def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
     """
     Normalise a whole frame once, and run a mask network over it.
 
@@ -21,7 +21,7 @@ def hit_probability(pixels, entry, to_unit, device=None):
         Of a mask network.
     to_unit : callable
         Gives for a unit the factor from that of the frame to it.
-    device : str, optional
+    device, orientations : optional
         As in `~astro_deepcr.cosmicray_deepcr`.
 
     Returns
@@ -36,7 +36,7 @@ def hit_probability(pixels, entry, to_unit, device=None):
         values[pixels.mask], _ = fill_pixels(values, pixels.mask)
     image = measure_normalization(values, pixels.mask, entry).forward(values)
     del values  # a frame of memory
-    probability = predict([image], entry, device=device)
+    probability = predict([image], entry, device=device, orientations=orientations)
     probability[pixels.mask] = 0
     return probability
 

@@ -8,9 +8,13 @@ from .fill import FILL_METHODS
 from .flags import parse_flag_bit
 from .weights import get_weights
 
+# In which an image can be looked at: half turns, mirror images, quarter turns.
+_ORIENTATIONS = (1, 2, 4, 8)
+
 __all__ = [
     "check_limits",
     "check_number",
+    "check_orientations",
     "choose_threshold",
     "parse_flag",
     "parse_generator",
@@ -47,6 +51,13 @@ def check_limits(threshold, neighbor_threshold, grow, max_fraction):
         check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
     check_number("grow", grow, 0, 100)
     check_number("max_fraction", max_fraction, 0, 1)
+
+
+def check_orientations(orientations):
+    """Raise an error unless there are so many to choose from."""
+    if isinstance(orientations, bool) or orientations not in _ORIENTATIONS:
+        msg = f"orientations={orientations!r} must be 1, 2, 4 or 8."
+        raise ValueError(msg)
 
 
 def parse_flag(flag_bit, ccd):

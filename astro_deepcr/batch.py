@@ -20,6 +20,7 @@ from astropy.table import Table
 from . import conf
 from .arguments import (
     check_limits,
+    check_orientations,
     choose_threshold,
     parse_generator,
     parse_inpaint,
@@ -401,6 +402,7 @@ def _check_options(weights, options):
         raise TypeError(msg)
     options = _OPTIONS | options
     parse_generator(options["noise"])
+    check_orientations(options["orientations"])
     limits = (options[name] for name in ("neighbor_threshold", "grow", "max_fraction"))
     fill = parse_inpaint(options["inpaint"], None)
     if isinstance(fill, Weights):

@@ -78,6 +78,12 @@ def _add_choices(parser):
     add("--threshold", type=float, help="of the probability")
     add("--fpr", type=float, help="false-positive rate instead")
     add("--neighbor-threshold", type=float, help="for pixels beside flagged ones")
+    add(
+        "--orientations",
+        type=int,
+        metavar="N",
+        help="1, 2, 4 or 8 that the network looks in: more accurate, and slower (1)",
+    )
     add("--grow", type=float, help="radius in pixels (0)")
     add("--inpaint", help="how to fill, or 'none'")
     add("--gain", type=_number_or_text, help="electrons per adu, or a header keyword")

@@ -15,6 +15,7 @@ from . import __version__, conf
 from .apply import hit_probability, replace_hit
 from .arguments import (
     check_limits,
+    check_orientations,
     choose_threshold,
     parse_flag,
     parse_generator,
@@ -36,6 +37,7 @@ def cosmicray_deepcr(
     threshold=None,
     fpr=None,
     neighbor_threshold=None,
+    orientations=1,
     grow=0,
     protect=None,
     inpaint="network",
@@ -81,6 +83,10 @@ def cosmicray_deepcr(
     neighbor_threshold : float, optional
         A lower threshold for pixels connected to a flagged one. Use it to get
         the faint ends of tracks without raising the number of false events.
+    orientations : {1, 2, 4, 8}, optional
+        In how many the network looks at the frame: as it is, turned by 180 degrees,
+        mirrored, turned by 90 degrees. The mean of the logits is more accurate, and
+        takes as many times as long. 2 gives more than half of the gain.
     grow : float, optional
         Radius in pixels by which the mask is grown at the end. 1 adds the
         nearest neighbours of each pixel; worthwhile before resampling.
@@ -185,13 +191,14 @@ def cosmicray_deepcr(
     floor = noise_floor(readnoise, to_unit, gain, pixels.meta)
     threshold = choose_threshold(entry, threshold, fpr)
     check_limits(threshold, neighbor_threshold, grow, max_fraction)
+    check_orientations(orientations)
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, readnoise, floor)
 
     crmask = find_cosmic_rays(
-        hit_probability(pixels, entry, to_unit, device),
+        hit_probability(pixels, entry, to_unit, device, orientations),
         threshold,
         neighbor_threshold=neighbor_threshold,
         grow=grow,
@@ -215,6 +222,8 @@ def cosmicray_deepcr(
         "CRTHRESH": threshold,
         "CRFRAC": fraction,
     }
+    if orientations > 1:
+        provenance["CRORIENT"] = orientations
     cleaned = rebuild(
         pixels,
         data,
@@ -235,6 +244,7 @@ def cosmicray_probability(
     gain=None,
     exposure_time=None,
     background=None,
+    orientations=1,
     device=None,
 ):
     """
@@ -246,7 +256,7 @@ def cosmicray_probability(
 `~astropy.units.Quantity`, `~numpy.ma.MaskedArray` or `~numpy.ndarray`
         The frame, two-dimensional. It is not changed. May be or hold a
         `dask.array.Array`, as in `cosmicray_deepcr`.
-    weights, gain, exposure_time, background, device
+    weights, gain, exposure_time, background, orientations, device
         As in `cosmicray_deepcr`.
 
     Returns
@@ -275,15 +285,17 @@ def cosmicray_probability(
     >>> bool(probability[10, 12] > 0.9), bool(probability[25, 25] < 0.1)
     (True, True)
     """
+    check_orientations(orientations)
     if is_dask(ccd):
         from .dask_arrays import probability_lazily
 
-        how = {"gain": gain, "exposure_time": exposure_time, "device": device}
+        how = {"gain": gain, "exposure_time": exposure_time}
+        how |= {"device": device, "orientations": orientations}
         return probability_lazily(ccd, weights, background=background, **how)
     pixels = parse_image(ccd, background)
     entry = get_weights(weights, meta=pixels.meta)
     to_unit = _converter(pixels, gain, exposure_time)
-    return hit_probability(pixels, entry, to_unit, device)
+    return hit_probability(pixels, entry, to_unit, device, orientations)
 
 
 def inpaint_cosmicrays(

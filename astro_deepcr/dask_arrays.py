@@ -21,7 +21,7 @@ from astropy.nddata import NDData
 
 from . import __version__, conf
 from .apply import hit_probability, replace_hit
-from .arguments import check_limits, choose_threshold, parse_inpaint
+from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
 from .images import check_data, parse_image
@@ -50,7 +50,7 @@ def probability_lazily(ccd, weights, *, background, **how):
     weights, background
         As in `~astro_deepcr.cosmicray_probability`.
     **how
-        Its ``gain``, ``exposure_time`` and ``device``.
+        Its ``gain``, ``exposure_time``, ``orientations`` and ``device``.
 
     Returns
     -------
@@ -70,6 +70,7 @@ def clean_lazily(
     threshold,
     fpr,
     neighbor_threshold,
+    orientations,
     grow,
     protect,
     inpaint,
@@ -92,9 +93,9 @@ def clean_lazily(
     ----------
     ccd : `dask.array.Array` or `~astropy.nddata.NDData` with one
         The frame.
-    weights, threshold, fpr, neighbor_threshold, grow, protect, inpaint, noise, gain, \
-readnoise, exposure_time, background, update_mask, add_uncertainty, flag_bit, \
-max_fraction, device, add_keyword
+    weights, threshold, fpr, neighbor_threshold, orientations, grow, protect, inpaint, \
+noise, gain, readnoise, exposure_time, background, update_mask, add_uncertainty, \
+flag_bit, max_fraction, device, add_keyword
         As in `~astro_deepcr.cosmicray_deepcr`. Nothing is warned of ``max_fraction``,
         since nothing is computed yet.
 
@@ -112,11 +113,13 @@ max_fraction, device, add_keyword
         For what needs the whole frame at once.
     """
     _refuse(ccd, neighbor_threshold, flag_bit, noise, add_uncertainty)
-    how = {"gain": gain, "exposure_time": exposure_time, "device": device}
+    how = {"gain": gain, "exposure_time": exposure_time}
+    how |= {"device": device, "orientations": orientations}
     frame = _Frame(ccd, background, how)
     entry = get_weights(weights, meta=frame.meta)
     threshold = choose_threshold(entry, threshold, fpr)
     check_limits(threshold, None, grow, max_fraction)
+    check_orientations(orientations)
     fill = parse_inpaint(inpaint, frame.meta)
     if isinstance(fill, str) and fill not in _LOCAL_FILLS:
         msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "

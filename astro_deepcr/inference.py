@@ -22,6 +22,7 @@ from .devices import (
 from .exceptions import OutOfMemoryWarning, WeightsError
 from .models import ARCHITECTURES, build_model
 from .models.int8 import can_quantize, quantize
+from .models.orientations import mean_over_orientations
 from .noise import Normalization, measure_normalization
 from .tiling import common_inside, cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
@@ -44,7 +45,7 @@ _EXACT = torch.float32
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
 
 
-def predict(image, weights, *, where=None, device=None):
+def predict(image, weights, *, where=None, device=None, orientations=1):
     """
     Run a network over a frame, tile by tile.
 
@@ -63,6 +64,8 @@ def predict(image, weights, *, where=None, device=None):
         Only tiles with such a pixel are run; the others give 0.
     device : str, optional
         `None` means ``astro_deepcr.conf.device``.
+    orientations : {1, 2, 4, 8}, optional
+        Of the image, over which the output of the network (the logits) is averaged.
 
     Returns
     -------
@@ -90,10 +93,11 @@ def predict(image, weights, *, where=None, device=None):
     device = resolve_device(device)
     with _turns(), cpu_threads():
         dtype = _choose_precision(weights, device)
-        output = _predict_in_memory(image, weights, where, device, dtype)
+        what = (image, weights, where, orientations)
+        output = _predict_in_memory(*what, device, dtype)
         if dtype is not _EXACT and not np.isfinite(output).all():
             # The values of this frame overflow the short type.
-            output = _predict_in_memory(image, weights, where, device, _EXACT)
+            output = _predict_in_memory(*what, device, _EXACT)
     _check_finite(output, "output", weights)
     return output
 
@@ -201,7 +205,7 @@ def _chosen(name, default):
     return size or default
 
 
-def _predict_in_memory(image, weights, where, device, dtype):
+def _predict_in_memory(image, weights, where, orientations, device, dtype):
     """Run the tiles, smaller ones if the device has too little memory."""
     if device.type == "cpu":
         keep_freed_memory()
@@ -214,7 +218,9 @@ def _predict_in_memory(image, weights, where, device, dtype):
     while True:
         try:
             with torch.inference_mode():
-                return _run_tiles(network, image, weights, where, tile_size, batch_size)
+                return _run_tiles(
+                    network, image, weights, where, tile_size, batch_size, orientations
+                )
         except (MemoryError, RuntimeError) as err:
             if not _is_out_of_memory(err) or tile_size <= _SMALLEST_TILE:
                 raise
@@ -252,7 +258,7 @@ def _load_network(weights, device, dtype):
     return getattr(network, "to_precision", network.to)(dtype)
 
 
-def _run_tiles(network, image, weights, where, tile_size, batch_size):
+def _run_tiles(network, image, weights, where, tile_size, batch_size, orientations=1):
     parameter = next(network.parameters())
     shape = image[0].shape
     tiles = _plan(shape, weights, where, tile_size, parameter.device)
@@ -262,7 +268,7 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size):
         cutouts = np.stack([[cut_tile(part, tile) for part in image] for tile in batch])
         x = torch.from_numpy(cutouts).to(parameter.device, parameter.dtype)
         inside = common_inside(batch)
-        y = network(x.contiguous(memory_format=torch.channels_last), inside).float()
+        y = mean_over_orientations(network, x, orientations, inside)
         if weights.task == "mask":
             y = y.sigmoid_()
         if len(output) != y.shape[1]:

@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-How many pixels bfloat16 flags otherwise than float32, on the CPU.
+How many pixels bfloat16 and int8 flag otherwise than float32, on the CPU.
 
     python benchmarks/precision.py [--methods universal acs-wfc] [--data FOLDER]
 
@@ -16,6 +16,7 @@ from _options import add_options, print_table, start
 from astropy.table import Table
 
 from astro_deepcr import conf, cosmicray_probability
+from astro_deepcr.devices import cpu_has_int8
 from astro_deepcr.weights import get_weights
 
 
@@ -43,12 +44,12 @@ def main():
         frames = list(frames)
         for name in args.methods:
             weights = get_weights(name)
-            other = [
-                flagged(frame, weights, "float32")
-                != flagged(frame, weights, "bfloat16")
-                for frame in frames
-            ]
-            rows.append({"scene": scene, "weights": name, "otherwise": np.mean(other)})
+            exact = [flagged(frame, weights, "float32") for frame in frames]
+            row = {"scene": scene, "weights": name, "flagged": np.mean(exact)}
+            for precision in ("bfloat16", "int8") if cpu_has_int8() else ("bfloat16",):
+                short = [flagged(frame, weights, precision) for frame in frames]
+                row[precision] = np.mean(np.not_equal(exact, short))
+            rows.append(row)
     print_table(Table(rows), ".1e")
 
 

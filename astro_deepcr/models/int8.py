@@ -12,6 +12,8 @@ from .plain_unet import Join, PlainUNet
 __all__ = ["can_quantize", "quantize"]
 
 _STEPS = 255
+# Values may be larger than in the example, by this factor, before they are cut off.
+_MARGIN = 1.5
 # Rows that the first layer does at once: few enough to stay in the cache.
 _STRIP = 32
 _LAST = torch.channels_last
@@ -49,8 +51,9 @@ def quantize(network, x):
     Let the layers in the middle of a network calculate in integers of 8 bits.
 
     The layers that see the image and those that give the result calculate in float32.
-    The values between are rounded to 1/255 of the largest that an example gives, and
-    cut off there; kernels to 1/127 of their largest number.
+    The values between are rounded to 1/255 of the largest that there may be, 1.5 times
+    what an example gives, and cut off there; kernels to 1/127 of their largest number
+    [1]_.
 
     Parameters
     ----------
@@ -90,7 +93,8 @@ def _observe(body, network, x):
     scales, hooks = {}, []
 
     def look(layer, _, output):
-        scales[layer] = _Scale.of(float(output.min()), float(output.max()))
+        least, most = output.aminmax()
+        scales[layer] = _Scale.of(_MARGIN * float(least), _MARGIN * float(most))
 
     for layer in body.modules():
         if isinstance(layer, (nn.ReLU, Join)):

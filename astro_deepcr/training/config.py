@@ -22,6 +22,7 @@ _LIMITS = {
     "average": (0, 1),
     "dice": (0, 100),
     "dice_until": (0, 1),
+    "teacher": (0, 1),
     "jitter": (0, 1),
     "seed": (0, 2**63),
     "validation_size": (1, 10**6),
@@ -58,6 +59,9 @@ class TrainingConfig:
     dice, dice_until : float
         Factor of the Dice loss, and the part of the steps that have it; the rest has
         cross-entropy alone.
+    teacher : float
+        Share of the target that is what the weights of the start say, looking at each
+        cut-out in four orientations; the rest is the truth. Only for masks.
     jitter : float
         Standard deviation of the errors that the measured sky (in units of the
         noise) and noise (relative) are given.
@@ -101,6 +105,7 @@ class TrainingConfig:
     average: float = 0.999
     dice: float = 0.1
     dice_until: float = 0.3
+    teacher: float = 0.0
     jitter: float = 0.05
     reparametrize: bool = True
     precision: str = "auto"

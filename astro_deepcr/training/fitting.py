@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Train a network, from nothing or from any weights; the whole loop in one page."""
 
+import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from .checkpoint import identify, load_checkpoint, save_checkpoint
 from .config import TrainingConfig, check_about, check_keys
 from .mixture import split_data
 from .tasks import TASKS
+from .teacher import soften
 
 __all__ = ["fit"]
 
@@ -133,6 +135,9 @@ def fit(
     check_keys("fit", options, TrainingConfig.__dataclass_fields__)
     config = TrainingConfig(**options)
     entry = _describe(output, task, start, architecture, arguments, about or {})
+    if config.teacher and (start is None or entry.task != "mask"):
+        msg = f"teacher={config.teacher} needs a start, with weights that find hits."
+        raise ValueError(msg)
     if config.crop % entry.stride:
         msg = (
             f"crop={config.crop} must be a multiple of {entry.stride} for this network."
@@ -215,6 +220,7 @@ class Training:
         self.task = TASKS[entry.task]
         self.config, self.team = config, team
         self.form = InputForm(entry.unit, entry.normalization, entry.scale)
+        self.teacher = copy.deepcopy(network).eval() if config.teacher else None
         self.shared = team.share(network)
         self.average = AveragedModel(network, multi_avg_fn=self._move_average)
         self.optimizer = torch.optim.AdamW(
@@ -282,6 +288,8 @@ class Training:
         dice = config.dice if self.step < config.dice_until * config.steps else 0.0
         x = self.task.to_input(batch, self.form.normalization)
         with self._autocast():
+            if self.teacher is not None:
+                batch = soften(batch, x, self.teacher, config.teacher)
             output = self.shared(x.contiguous(memory_format=torch.channels_last))
         loss = self.task.loss(output, batch, dice)
         self.optimizer.zero_grad()
