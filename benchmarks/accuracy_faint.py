@@ -48,9 +48,8 @@ def main():
         )
         frames, row = list(frames), {"scene": name, "pixels": 0}
         for method in args.methods:
-            row[method], row["pixels"] = found_share(
-                get_method(method), frames, args.fpr
-            )
+            method = get_method(method)
+            row[method.name], row["pixels"] = found_share(method, frames, args.fpr)
         rows.append(row)
         args.progress(name)
     print_table(Table(rows), ".3f")

@@ -30,9 +30,11 @@ from astro_deepcr.training import (
     fitting,
     tasks,
 )
+from astro_deepcr.training._batch import Batch
 from astro_deepcr.training.calibration import fit_temperature, measure
 from astro_deepcr.training.checkpoint import identify, save_checkpoint
 from astro_deepcr.training.recipe import make_source, read_recipe
+from astro_deepcr.training.teacher import soften
 from astro_deepcr.weights import get_weights
 from astro_deepcr.weights.files import load_state
 
@@ -139,6 +141,42 @@ class TestLearns:
         assert (tuned.name, tuned.halo) == ("tuned", weights.halo)
         fresh = fit(source, tmp_path / "fresh.safetensors", **TINY, **options)
         assert fresh.metrics["loss"] > 2 * tuned.metrics["loss"]
+
+    def test_teacher(self, trained, tmp_path, monkeypatch):
+        """What the start says is part of the target, to the end."""
+        asked = []
+
+        def ask(batch, x, teacher, share):
+            first = next(iter(teacher.state_dict().values())).clone()
+            asked.append((share, float(first.sum())))
+            return soften(batch, x, teacher, share)
+
+        monkeypatch.setattr(fitting, "soften", ask)
+        source = LabelledFrames(*draw_frames(12, first=300))
+        options = {"steps": 3, "crop": 32, "batch_size": 4, "validation_size": 40}
+        options |= {"validation_fraction": 0.5, "start": trained.path, "device": "cpu"}
+        path = tmp_path / "taught.safetensors"
+        taught = fit(source, path, teacher=0.7, learning_rate=1e-2, **options)
+        assert len(set(asked)) == 1
+        assert len(asked) == 3
+        assert taught.metrics["average_precision"] > 0.95
+
+    def test_target_of_a_teacher(self):
+        def teacher(x, inside=None):
+            assert inside is None
+            return torch.full_like(x[:, :1], 2.0)
+
+        target = torch.eye(8)[None]
+        batch = Batch(target, target, target, torch.zeros(1), torch.ones(1))
+        soft = soften(batch, torch.zeros(1, 1, 8, 8), teacher, 0.25)
+        expected = 0.75 * target + 0.25 / (1 + np.exp(-2.0))
+        assert torch.allclose(soft.target, expected)
+        assert torch.equal(batch.target, target)
+
+    def test_teacher_needs_weights_that_find_hits(self, frames, tmp_path):
+        path = tmp_path / "a.safetensors"
+        with pytest.raises(ValueError, match=r"teacher=0.5 needs a start"):
+            fit(frames, path, teacher=0.5, **SHORT)
 
     def test_fine_tuning_never_loses_the_start(self, trained, tmp_path):
         source = LabelledFrames(*draw_frames(12, first=300))
