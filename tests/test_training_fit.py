@@ -178,6 +178,20 @@ class TestLearns:
         with pytest.raises(ValueError, match=r"teacher=0.5 needs a start"):
             fit(frames, path, teacher=0.5, **SHORT)
 
+    def test_validation_is_of_calibrated_output(self):
+        """Else a start, which was calibrated, would win against better ones."""
+        generator = torch.Generator().manual_seed(0)
+        logits = torch.randn(2, 1, 64, 64, generator=generator)
+        target = torch.bernoulli(logits[:, 0].sigmoid(), generator=generator)
+        one, none = torch.ones_like(target), torch.zeros(2)
+        batch = Batch(target, target, one, none, none + 1)
+        right = tasks.MaskTask.correct(4 * logits + 1, batch)
+        assert np.allclose(fit_temperature(right, target, one), (1, 0), atol=1e-3)
+        told = torch.cat([logits, logits * 0 + 2], dim=1)
+        right = tasks.FillTask.correct(told, batch)
+        assert tasks.FillTask.measure(right, batch)["pull_68"] == pytest.approx(1)
+        assert torch.equal(right[:, 0], told[:, 0])
+
     def test_fine_tuning_never_loses_the_start(self, trained, tmp_path):
         source = LabelledFrames(*draw_frames(12, first=300))
         options = {"steps": 5, "crop": 32, "batch_size": 4, "learning_rate": 1.0}

@@ -330,8 +330,9 @@ class Training:
 
     def validate(self):
         """Measure the averaged network, and remember it if it is the best."""
-        output = self.predict(self.average.module)
-        metrics = self.task.measure(output, self.labels())
+        output, labels = self.predict(self.average.module), self.labels()
+        # The start was calibrated before, and must not win by that alone.
+        metrics = self.task.measure(self.task.correct(output, labels), labels)
         self.history.append({"step": self.step} | metrics)
         self.stale += 1
         if self.best is None or metrics["loss"] < self.best["loss"]:

@@ -48,6 +48,12 @@ class MaskTask:
             raise ValueError(msg)
 
     @staticmethod
+    def correct(output, batch):
+        """Return the output of the network once it is calibrated."""
+        slope, shift = fit_temperature(output, batch.target, batch.weight)
+        return output * slope + shift
+
+    @staticmethod
     def calibrate(state, output, batch):
         """Return the state of a network whose probabilities are calibrated."""
         slope, shift = fit_temperature(output, batch.target, batch.weight)
@@ -107,6 +113,12 @@ class FillTask:
         if not (batch.weight > 0).any():
             msg = "In the validation data no pixel is hidden; give more."
             raise ValueError(msg)
+
+    @classmethod
+    def correct(cls, output, batch):
+        """Return the output of the network once it is calibrated."""
+        shift = torch.tensor([0.0, np.log(cls.measure(output, batch)["pull_68"])])
+        return output + shift[:, None, None]
 
     @classmethod
     def calibrate(cls, state, output, batch):
