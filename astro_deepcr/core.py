@@ -133,9 +133,9 @@ def cosmicray_deepcr(
         'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'; by default that of
         ``astro_deepcr.conf.device``.
     add_keyword : bool, str, `ccdproc.Keyword`, dict-like or None, optional
-        What is written into the header: True for the standard provenance
-        (CRMODEL, CRSHA, CRTHRESH, CRFILL, CRNPIX, CRFRAC and HISTORY), False or
-        `None` for nothing, anything else as in ccdproc.
+        What is written into the header: True for the standard provenance (CRMODEL,
+        CRSHA, CRTHRESH, CRORIENT, CRFRAC, CRFILL, CRNPIX and HISTORY), False or `None`
+        for nothing, anything else as in ccdproc.
 
     Returns
     -------
@@ -220,10 +220,9 @@ def cosmicray_deepcr(
         "CRMODEL": entry.name,
         "CRSHA": entry.sha256[:12],
         "CRTHRESH": threshold,
+        "CRORIENT": orientations,
         "CRFRAC": fraction,
     }
-    if orientations > 1:
-        provenance["CRORIENT"] = orientations
     cleaned = rebuild(
         pixels,
         data,

@@ -136,6 +136,7 @@ flag_bit, max_fraction, device, add_keyword
         "CRMODEL": entry.name,
         "CRSHA": entry.sha256[:12],
         "CRTHRESH": threshold,
+        "CRORIENT": orientations,
         "CRFILL": fill_name,
     }
     version = __version__.partition("+")[0]

@@ -284,7 +284,7 @@ class TestInt8:
             part = short(x, (slice(32, 64), slice(16, 48)))
         error = (quick - exact).abs() / exact.std()
         for place in (error, error[..., 0], error[..., -1, :]):  # also at the edges
-            assert 0 < place.mean() < 0.1
+            assert 0 < place.mean() < 0.15
         assert torch.equal(part, quick[..., 32:64, 16:48])
 
     def test_larger_values_than_in_the_example(self):
