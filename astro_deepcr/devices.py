@@ -116,7 +116,8 @@ def cpu_has_bfloat16():
 def cpu_has_int8():
     """Say whether the processor has instructions (VNNI) for integers of 8 bits."""
     fast = getattr(torch.cpu, "_is_vnni_supported", bool)()
-    return fast and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    built = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return fast and built and hasattr(torch.ops.onednn, "qconv2d_pointwise")
 
 
 @contextlib.contextmanager

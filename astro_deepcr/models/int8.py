@@ -123,7 +123,6 @@ class _FirstConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(conv.weight / target.step, requires_grad=False)
         self.bias = conv.bias / target.step + 0.5  # then to cut is to round
-        self.padding = conv.padding
 
     def forward(self, x):
         n, _, height, width = x.shape
