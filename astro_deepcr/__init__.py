@@ -32,8 +32,8 @@ class Conf(_config.ConfigNamespace):
     """
     Configuration parameters of `astro_deepcr`.
 
-    They say where and how the networks run, never what they find: whatever
-    changes a scientific result is an argument of a function.
+    They say where and how the networks run, not what they find: whatever changes
+    more than a few pixels near the threshold is an argument of a function.
     """
 
     rootname = "astro_deepcr"

@@ -8,6 +8,7 @@ output is there as a whole or not at all, and is not made twice.
 """
 
 import inspect
+import zlib
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
@@ -193,7 +194,7 @@ def clean_files(
         "device": device,
         "draw": report is not None,
     }
-    each = _options_of_each(_OPTIONS | options, len(targets))
+    each = _options_of_each(_OPTIONS | options, targets)
     todo = [
         Job(source, target, options=own, **common)
         for (source, target), own in zip(targets.items(), each, strict=True)
@@ -355,10 +356,23 @@ def _run(todo, processes, scheduler):
 
     if todo[0].device is not None:
         settings["device"] = todo[0].device
-    todo = [replace(job, device=None) for job in todo]
-    yield from run_on_cluster(
-        run_job, todo, settings, jobs=processes, scheduler=scheduler
-    )
+    # Workers may be in other folders, where a relative name is another file.
+    sent = [
+        replace(
+            job,
+            source=job.source.absolute(),
+            target=job.target.absolute(),
+            device=None,
+        )
+        for job in todo
+    ]
+    own = {job.source: mine for job, mine in zip(sent, todo, strict=True)}
+    cluster = {"jobs": processes, "scheduler": scheduler}
+    for job, result in run_on_cluster(run_job, sent, settings, **cluster):
+        mine = own[job.source]
+        if isinstance(result, FileResult):
+            result = replace(result, source=mine.source, target=mine.target)
+        yield mine, result
 
 
 def _check_cluster(processes, scheduler):
@@ -386,7 +400,7 @@ def _check_report(path, output_dir, targets):
             "A report needs jinja2 and matplotlib: pip install 'astro_deepcr[report]'."
         )
         raise ValueError(msg)
-    new = output_dir is not None and path.parent == Path(output_dir)
+    new = output_dir is not None and path.parent.resolve() == Path(output_dir).resolve()
     if not (new or path.parent.is_dir()):
         msg = f"There is no folder {path.parent} for the report."
         raise FileNotFoundError(msg)
@@ -417,12 +431,19 @@ def _check_options(weights, options):
     return weights
 
 
-def _options_of_each(options, n):
+def _options_of_each(options, sources):
     """Return the options of each file: noise of its own, whichever process draws it."""
     noise = options.get("noise")
     if not isinstance(noise, np.random.Generator):
-        return [options] * n
-    return [options | {"noise": own} for own in noise.spawn(n)]
+        return [options] * len(sources)
+    seed = noise.bit_generator.seed_seq
+    return [options | {"noise": _noise_of(source.name, seed)} for source in sources]
+
+
+def _noise_of(name, seed):
+    """Return the generator of a file, whichever others are cleaned with it."""
+    key = (*seed.spawn_key, zlib.crc32(name.encode()))
+    return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key))
 
 
 def _table(results):

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Run a function for many files on a Dask cluster. Imports distributed."""
 
-import os
 from contextlib import contextmanager
 
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed
@@ -108,7 +107,7 @@ class _Settings(WorkerPlugin):
         settings, threads = dict(self.settings), worker.state.nthreads
         if self.jobs is not None:
             settings["device"] = _own_device(settings["device"], worker.name)
-            threads = max((os.cpu_count() or 1) // self.jobs, 1)
+            threads = max(_own_threads() // self.jobs, 1)
         settings["num_threads"] = settings["num_threads"] or threads
         _set(settings)
 
@@ -117,6 +116,13 @@ class _Settings(WorkerPlugin):
         _Settings.workers -= 1
         if not _Settings.workers:
             _set(_Settings.before)
+
+
+def _own_threads():
+    """Return the number of threads that this process may use, as torch counts them."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _set(settings):

@@ -2,6 +2,7 @@
 """The sub-command ``deepcr clean``."""
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 
@@ -140,6 +141,9 @@ def run(options):
             raise ValueError(msg)
         if given.keys() & {"output_dir", "suffix"}:
             msg = "--output names the whole file; leave --output-dir and --suffix out."
+            raise ValueError(msg)
+        if output.endswith(("/", os.sep)):
+            msg = f"--output={output} is a folder; use --output-dir."
             raise ValueError(msg)
         files = {files[0]: output}
     if given.get("inpaint") == "none":

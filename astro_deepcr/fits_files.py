@@ -322,7 +322,7 @@ def plane_index(hdus, index, name, filename):
         f"{filename} has {number} {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
         f"{_describe(hdus)}. Choose images that have one with ext= (--ext), or leave "
-        f"out {_NEEDED_FOR[name]}."
+        f"out {_NEEDED_FOR.get(name, 'what needs it')}."
     )
     raise ValueError(msg)
 

@@ -128,6 +128,7 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
         )
         raise ValueError(msg)
     ours = list(results)
+    distinct = len({hdus[index].ver for index in results}) == len(results)
     for index, (cleaned, crmask) in results.items():
         copy[index] = _cleaned_hdu(hdus, index, cleaned)
         own = own_mask(hdus, index)
@@ -142,9 +143,10 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             ours.append(_own_plane(hdus, index, name, ours, source))
             old = hdus[ours[-1]]
             new = np.where(crmask, cleaned.uncertainty.array, old.data)
-            copy[ours[-1]] = _image_hdu(new.astype(old.data.dtype), old)
+            dtype = np.result_type(old.data.dtype, np.float32)  # integers cut it off
+            copy[ours[-1]] = _image_hdu(new.astype(dtype), old)
         if mask_hdu is not None:
-            version = hdus[index].ver
+            version = hdus[index].ver if distinct else list(results).index(index) + 1
             mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
             mask.add_checksum(when=_WHEN)
             ours.append(len(copy))
@@ -250,6 +252,12 @@ def check_target(source, target, *, overwrite=False):
     source, target = Path(source), Path(target)
     if target.resolve() == source.resolve():
         msg = f"{target} is the input itself, which is never changed; choose another."
+        raise OSError(msg)
+    if target.is_dir():
+        msg = f"{target} is a folder; name a file, or pass output_dir= (--output-dir)."
+        raise IsADirectoryError(msg)
+    if target.suffix.lower() == ".fz":
+        msg = f"{target} would not be compressed; end its name in .fits or .fits.gz."
         raise OSError(msg)
     if target.exists() and not overwrite:
         msg = f"{target} exists already; pass overwrite=True (--overwrite)."

@@ -2,9 +2,12 @@
 """Provenance that survives in a FITS header."""
 
 import copy
+import textwrap
 
 __all__ = ["PROVENANCE", "log_to_meta"]
 
+# Characters of a card of HISTORY.
+_CARD = 72
 #: Keywords of the standard provenance, and their comments.
 PROVENANCE = {
     "CRMODEL": "weights of the cosmic-ray network",
@@ -90,7 +93,8 @@ def _add_values(meta, values):
 
 def _add_history(meta, line):
     if hasattr(meta, "add_history"):
-        meta.add_history(line)
+        for part in textwrap.wrap(line, _CARD):  # FITS would cut words in two
+            meta.add_history(part)
     else:
         # One string, since a dictionary with a list cannot be written to FITS.
         old = meta.get("HISTORY", "")

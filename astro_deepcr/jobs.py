@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
 
 from .arguments import choose_threshold, parse_inpaint
 from .core import cosmicray_deepcr
 from .fits_files import read_frame, read_frames
 from .fits_output import read_crmask, write_part
-from .quality import frame_quality
+from .quality import frame_quality, unusable_frame
 from .weights import Weights, get_weights
 
 __all__ = ["FileResult", "Job", "describe_error", "draw_again", "run_job"]
@@ -53,6 +54,8 @@ def _to_json(thing):
         return [thing.sha256, thing.to_spec()]
     if isinstance(thing, np.random.Generator):
         return thing.bit_generator.state
+    if isinstance(thing, u.Quantity):
+        return [thing.value.tolist(), str(thing.unit)]
     return thing.tolist() if isinstance(thing, np.ndarray) else str(thing)
 
 
@@ -106,6 +109,9 @@ def _clean(job):
         entry = job.weights
         if isinstance(entry, str):
             entry = get_weights(entry, meta=ccd.meta)
+        if (dead := unusable_frame(ccd, entry)) is not None:
+            frames.append({"hdu": index, **dead})
+            continue
         cleaned = cosmicray_deepcr(ccd, entry, device=job.device, **job.options)
         crmask = cleaned.mask if ccd.mask is None else cleaned.mask & ~ccd.mask
         quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
@@ -113,6 +119,9 @@ def _clean(job):
         results[index] = cleaned, crmask
         if job.draw and (shown is None or crmask.sum() > shown[2].sum()):
             shown = ccd, cleaned, crmask
+    if not results:
+        msg = "All pixels of all images are masked or not finite; nothing was cleaned."
+        raise ValueError(msg)
     part = write_part(job.source, job.target, results, **job.writing)
     picture = "" if shown is None else _draw(*shown)
     return {"frames": frames, "part": part, "picture": picture}
@@ -145,8 +154,11 @@ def draw_again(job, frames):
     index = max(frames, key=lambda frame: frame["pixels"])["hdu"]
     ccd, _ = read_frame(job.source, index, job.reading["unit"])
     cleaned, _ = read_frame(job.target, index, job.reading["unit"])
-    crmask = read_crmask(job.target, index, **job.writing)
-    if crmask is None:  # it was not written
+    try:
+        crmask = read_crmask(job.target, index, **job.writing)
+    except ValueError:  # several have the same name
+        crmask = None
+    if crmask is None:
         crmask = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
     return _draw(ccd, cleaned, crmask)
 

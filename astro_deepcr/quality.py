@@ -1,8 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What a person should know of a cleaned frame: rates, and reasons to look at it."""
 
+import contextlib
+
 import numpy as np
 from astropy import units as u
+from astropy.io.fits import VerifyError
 from scipy import ndimage
 
 from .masks import TOUCHING
@@ -11,7 +14,7 @@ from .simulate.environments import RATE_UNIT, get_environment
 from .units import parse_exposure_time
 from .weights import mismatch
 
-__all__ = ["frame_quality"]
+__all__ = ["frame_quality", "unusable_frame"]
 
 # Size of a pixel in micrometres; cameras of amateurs write it with binning.
 _PIXEL_KEYWORDS = ("XPIXSZ", "PIXSIZE1", "PIXSIZE")
@@ -63,10 +66,7 @@ def frame_quality(
         cm\\ :sup:`2` and second; `None` if area or time are not known), ``expected``
         (particles, in the same unit) and ``warnings`` (list of str).
     """
-    meta = cleaned.meta
-    usable = np.isfinite(ccd.data)
-    if ccd.mask is not None:
-        usable &= ~ccd.mask
+    meta, usable = _readable(cleaned.meta), _usable(ccd)
     events = ndimage.label(crmask, TOUCHING)[1]
     exposure = _exposure(np.count_nonzero(usable), meta, pixel_size)
     expected = get_environment(environment or _orbit(meta)).rate.to_value(RATE_UNIT)
@@ -75,7 +75,7 @@ def frame_quality(
         mismatch(weights, meta),
         _too_many(fraction, max_fraction),
         _implausible(events, exposure and expected * exposure),
-        _saturated(ccd, usable),
+        _saturated(ccd, usable, meta.get("SATURATE")),
     ]
     return {
         "pixels": int(meta["CRNPIX"]),
@@ -88,6 +88,51 @@ def frame_quality(
         "expected": expected,
         "warnings": [reason for reason in reasons if reason],
     }
+
+
+def unusable_frame(ccd, weights):
+    """
+    Sum up a frame of which no pixel is good, such as that of a dead chip.
+
+    Parameters
+    ----------
+    ccd : `~astropy.nddata.CCDData`
+        The frame.
+    weights : `~astro_deepcr.weights.Weights`
+        What would have looked at it.
+
+    Returns
+    -------
+    quality : dict or None
+        As of `frame_quality`; `None` if there are good pixels.
+    """
+    if _usable(ccd).any():
+        return None
+    return {
+        "pixels": 0,
+        "fraction": 0.0,
+        "weights": weights.name,
+        "threshold": weights.threshold,
+        "fill": "None",
+        "events": 0,
+        "rate": None,
+        "expected": None,
+        "warnings": ["an image without good pixels was left as it is"],
+    }
+
+
+def _usable(ccd):
+    usable = np.isfinite(ccd.data)
+    return usable if ccd.mask is None else usable & ~ccd.mask
+
+
+def _readable(meta):
+    """Return the cards that can be read: one that is damaged is as good as none."""
+    cards = {}
+    for key in meta:
+        with contextlib.suppress(VerifyError):
+            cards[key] = meta[key]
+    return cards
 
 
 def _exposure(pixels, meta, pixel_size):
@@ -132,8 +177,7 @@ def _implausible(events, expected):
     return f"{events} events, where {expected:.3g} are expected"
 
 
-def _saturated(ccd, usable):
-    limit = ccd.meta.get("SATURATE")
+def _saturated(ccd, usable, limit):
     if not isinstance(limit, (int, float)):
         return None
     share = np.mean(ccd.data[usable] >= limit)

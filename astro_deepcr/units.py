@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Conversion between the units that frames and weights come in."""
 
+import contextlib
 import math
 from numbers import Real
 
@@ -305,6 +306,9 @@ def _one_name(unit):
 def _look_up(meta, keywords):
     for keyword in keywords:
         value = None if meta is None else meta.get(keyword)
+        if isinstance(value, str):  # some write numbers in quotes
+            with contextlib.suppress(ValueError):
+                value = float(value)
         if isinstance(value, (Real, u.Quantity)) and not isinstance(value, bool):
             return value
     return None

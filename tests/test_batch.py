@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
 from astropy.nddata import (
@@ -302,6 +303,9 @@ class TestFiles:
         assert np.array_equal(one[~mask], other[~mask])
         again, _ = clean(1, "second")
         assert np.array_equal([one, other], again)
+        write_triples(tmp_path / "0.fits", 3, chips=1)  # comes first; changes no other
+        again, _ = clean(1, "second")
+        assert np.array_equal([one, other], again[1:])
 
     def test_one_file_called_in_two_ways(self, night, monkeypatch):
         monkeypatch.chdir(night)
@@ -538,7 +542,110 @@ class TestResume:
         assert contents(out) == contents(tmp_path / "straight")
 
 
+class TestCameras:
+    """What files of cameras with many chips are like."""
+
+    def mosaic(self, path, dead=()):
+        """Write three images that no EXTVER tells apart."""
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for i in range(3):
+            image, _ = draw_frame((48, 40), 6, seed=i)
+            image[...] = np.nan if i in dead else image
+            hdus.append(fits.ImageHDU(image))
+            hdus[-1].header["BUNIT"] = "electron"
+        hdus.writeto(path)
+        return path
+
+    def test_images_that_no_number_tells_apart(self, tmp_path):
+        path = self.mosaic(tmp_path / "a.fits")
+        for status in ("cleaned", "skipped"):
+            table = clean_files(path, report=tmp_path / "r.html", inpaint="median")
+            assert list(table["status"]) == [status]
+        with fits.open(table["output"][0]) as hdus:
+            for i in range(3):
+                changed = hdus[i + 1].data != fits.getdata(path, i + 1)
+                assert np.array_equal(hdus["CRMASK", i + 1].data > 0, changed)
+
+    def test_dead_chip(self, tmp_path):
+        path = self.mosaic(tmp_path / "a.fits", dead=[1])
+        table = clean_files(path, inpaint="median")
+        assert list(table["status"]) == ["cleaned"]
+        assert "without good pixels was left as it is" in table["message"][0]
+        assert table["frames"][0] == 3
+        with fits.open(table["output"][0]) as hdus:
+            assert len(hdus) == 6
+        assert np.isnan(fits.getdata(table["output"][0], 2)).all()
+        path = self.mosaic(tmp_path / "b.fits", dead=[0, 1, 2])
+        table = clean_files(path, inpaint="median")
+        assert "All pixels of all images are masked" in table["message"][0]
+
+    def test_errors_that_are_integers(self, tmp_path):
+        path = write_triples(tmp_path / "a.fits")
+        with fits.open(path, mode="update") as hdus:
+            for version in (1, 2):
+                data = np.full(hdus["ERR", version].shape, 300, np.int16)
+                hdus["ERR", version].data = data
+        table = clean_files(path, update_err=True)
+        with fits.open(table["output"][0]) as hdus:
+            error, hit = hdus["ERR", 1].data, hdus["CRMASK", 1].data > 0
+            assert (error[~hit] == 300).all()
+            assert ((error[hit] > 0) & (error[hit] != error[hit].round())).all()
+
+    def test_quantities_and_numbers_in_quotes(self, tmp_path):
+        image, _ = draw_frame((48, 40), 6)
+        for name, gain in (("a.fits", "1.5"), ("b.fits", 9.0)):
+            header = fits.Header({"BUNIT": "adu", "GAIN": gain})
+            fits.writeto(tmp_path / name, image.astype("f4"), header)
+        how = {"weights": "acs-wfc", "inpaint": "median", "mask_hdu": None}
+        one = clean_files(tmp_path / "a.fits", **how)
+        given = how | {"gain": 1.5 * u.electron / u.adu, "readnoise": 5 * u.electron}
+        other = clean_files(tmp_path / "b.fits", **given)
+        assert one["status"][0] == other["status"][0] == "cleaned"
+        same = (fits.getdata(table["output"][0]) for table in (one, other))
+        assert np.array_equal(*same)
+        assert clean_files(tmp_path / "b.fits", **given)["status"][0] == "skipped"
+
+    @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
+    @pytest.mark.parametrize("card", ["TELESCOP= NGC 224", "EXPTIME = 12,5"])
+    def test_card_that_cannot_be_read(self, tmp_path, card):
+        path = tmp_path / "a.fits"
+        header = fits.Header({"BUNIT": "electron", "NOTHING": 1})
+        fits.writeto(path, draw_frame((48, 40), 6)[0], header)
+        content = path.read_bytes()
+        start = content.index(b"NOTHING ")
+        path.write_bytes(
+            content[:start] + card.ljust(80).encode() + content[start + 80 :]
+        )
+        assert clean_files(path, inpaint="median")["status"][0] == "cleaned"
+
+    @pytest.mark.parametrize("output", ["new/", ".", "a.fits.fz"])
+    def test_output_that_is_no_file(self, tmp_path, capsys, monkeypatch, output):
+        monkeypatch.chdir(tmp_path)
+        write_triples(Path("in.fits"))
+        before = contents(tmp_path)
+        assert main(["clean", "in.fits", "-o", output]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+        assert contents(tmp_path) == before
+
+
 class TestCluster:
+    def test_relative_names(self, night, monkeypatch):
+        """A worker in another folder would find other files, or none."""
+        cluster = pytest.importorskip("astro_deepcr.cluster")
+        sent = []
+
+        def run(function, items, settings, **kwargs):
+            sent.extend(items)
+            return ((job, function(job)) for job in items)
+
+        monkeypatch.setattr(cluster, "run_on_cluster", run)
+        monkeypatch.chdir(night)
+        table = clean_files("f0_flt.fits", "auto", output_dir="out", jobs=1)
+        assert sent[0].source == night / "f0_flt.fits"
+        assert sent[0].target == night / "out" / "f0_flt_cleaned.fits"
+        assert list(table["status"]) == ["cleaned"]
+        assert list(table["file"]) == ["f0_flt.fits"]
+
     def test_running_cluster(self, night, tmp_path):
         distributed = pytest.importorskip("distributed")
         settings = {name: getattr(conf, name) for name in conf}
