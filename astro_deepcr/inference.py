@@ -147,7 +147,7 @@ def _short_types():
 
 
 def _has_int8(weights):
-    return can_quantize(ARCHITECTURES[weights.architecture])
+    return can_quantize(ARCHITECTURES.get(weights.architecture, object))
 
 
 @lru_cache(maxsize=32)

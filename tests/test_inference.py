@@ -301,8 +301,12 @@ def test_tensors_of_another_architecture(image):
     with pytest.raises(WeightsError, match=r"'wrong' do not fit .*deepcr-unet"):
         cosmicray_probability(image, wrong)
     unknown = replace(wrong, architecture="perceptron")
-    with pytest.raises(WeightsError, match="'perceptron' is not known"):
-        cosmicray_probability(image, unknown)
+    for precision in ("float32", "auto"):
+        with (
+            conf.set_temp("precision", precision),
+            pytest.raises(WeightsError, match="'perceptron' is not known"),
+        ):
+            cosmicray_probability(image, unknown)
 
 
 class TestBfloat16:
