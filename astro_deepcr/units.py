@@ -304,11 +304,15 @@ def _one_name(unit):
 
 
 def _look_up(meta, keywords):
+    """Return the first positive number of some keywords, or else the first number."""
+    first = None
     for keyword in keywords:
         value = None if meta is None else meta.get(keyword)
         if isinstance(value, str):  # some write numbers in quotes
             with contextlib.suppress(ValueError):
                 value = float(value)
         if isinstance(value, (Real, u.Quantity)) and not isinstance(value, bool):
-            return value
-    return None
+            if value > 0:
+                return value
+            first = value if first is None else first
+    return first

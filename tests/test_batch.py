@@ -594,7 +594,7 @@ class TestCameras:
     def test_quantities_and_numbers_in_quotes(self, tmp_path):
         image, _ = draw_frame((48, 40), 6)
         for name, gain in (("a.fits", "1.5"), ("b.fits", 9.0)):
-            header = fits.Header({"BUNIT": "adu", "GAIN": gain})
+            header = fits.Header({"BUNIT": "adu", "EGAIN": 0.0, "GAIN": gain})
             fits.writeto(tmp_path / name, image.astype("f4"), header)
         how = {"weights": "acs-wfc", "inpaint": "median", "mask_hdu": None}
         one = clean_files(tmp_path / "a.fits", **how)
