@@ -8,9 +8,6 @@ from .fill import FILL_METHODS
 from .flags import parse_flag_bit
 from .weights import get_weights
 
-# In which an image can be looked at: half turns, mirror images, quarter turns.
-_ORIENTATIONS = (1, 2, 4, 8)
-
 __all__ = [
     "check_limits",
     "check_number",
@@ -20,6 +17,9 @@ __all__ = [
     "parse_generator",
     "parse_inpaint",
 ]
+
+# In which an image can be looked at: half turns, mirror images, quarter turns.
+_ORIENTATIONS = (1, 2, 4, 8)
 
 
 def choose_threshold(entry, threshold, fpr):

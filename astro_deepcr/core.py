@@ -86,7 +86,7 @@ def cosmicray_deepcr(
     orientations : {1, 2, 4, 8}, optional
         In how many the network looks at the frame: as it is, turned by 180 degrees,
         mirrored, turned by 90 degrees. The mean of the logits is more accurate, and
-        takes as many times as long. 2 gives more than half of the gain.
+        takes as many times as long. 2 gives half of the gain or more.
     grow : float, optional
         Radius in pixels by which the mask is grown at the end. 1 adds the
         nearest neighbours of each pixel; worthwhile before resampling.

@@ -129,7 +129,7 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
         raise ValueError(msg)
     ours = list(results)
     distinct = len({hdus[index].ver for index in results}) == len(results)
-    for index, (cleaned, crmask) in results.items():
+    for number, (index, (cleaned, crmask)) in enumerate(results.items(), 1):
         copy[index] = _cleaned_hdu(hdus, index, cleaned)
         own = own_mask(hdus, index)
         if own is not None:  # of a CCDData, whose mask holds the cosmic rays, too
@@ -146,7 +146,7 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             dtype = np.result_type(old.data.dtype, np.float32)  # integers cut it off
             copy[ours[-1]] = _image_hdu(new.astype(dtype), old)
         if mask_hdu is not None:
-            version = hdus[index].ver if distinct else list(results).index(index) + 1
+            version = hdus[index].ver if distinct else number
             mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
             mask.add_checksum(when=_WHEN)
             ours.append(len(copy))

@@ -50,10 +50,10 @@ def quantize(network, x):
     """
     Let the layers in the middle of a network calculate in integers of 8 bits.
 
-    The layers that see the image and those that give the result calculate in float32.
-    The values between are rounded to 1/255 of the largest that there may be, 1.5 times
-    what an example gives, and cut off there; kernels to 1/127 of their largest number
-    [1]_.
+    The layers that see the image calculate in float32, and so does what comes after the
+    last level; the result is float32. The values between are rounded to 1/255 of the
+    largest that there may be, 1.5 times what an example gives, and cut off there;
+    kernels to 1/127 of their largest number [1]_.
 
     Parameters
     ----------
