@@ -22,7 +22,7 @@ from .devices import (
 from .exceptions import OutOfMemoryWarning, WeightsError
 from .models import ARCHITECTURES, build_model
 from .models.int8 import can_quantize, quantize
-from .models.orientations import mean_over_orientations
+from .models.orientations import ORIENTATIONS, mean_over_orientations
 from .noise import Normalization, measure_normalization
 from .tiling import common_inside, cut_tile, plan_tiles, stitch_tile
 from .weights import resolve
@@ -268,7 +268,7 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size, orientatio
         cutouts = np.stack([[cut_tile(part, tile) for part in image] for tile in batch])
         x = torch.from_numpy(cutouts).to(parameter.device, parameter.dtype)
         inside = common_inside(batch)
-        y = mean_over_orientations(network, x, orientations, inside)
+        y = mean_over_orientations(network, x, ORIENTATIONS[:orientations], inside)
         if weights.task == "mask":
             y = y.sigmoid_()
         if len(output) != y.shape[1]:

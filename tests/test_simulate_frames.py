@@ -171,6 +171,19 @@ def test_sky_subtraction_leaves_negative_pixels(mix):
     assert (mix.image.flatten(1).amin(dim=1) < 0).any()
 
 
+def test_neither_sky_nor_noise():
+    """Brightness is drawn in units of the noise, which must not be 0 then."""
+    frames = simulate_frames(
+        4,
+        (64, 64),
+        detectors=get_detector("STIS", read_noise=0 * u.electron),
+        sky=0,
+        generator=generator(3),
+    )
+    for values in (frames.image, frames.clean, frames.sigma, frames.soft_label):
+        assert torch.isfinite(values).all()
+
+
 def test_one_kind_and_one_camera_per_frame():
     frames = simulate_frames(
         3,

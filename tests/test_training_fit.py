@@ -146,10 +146,10 @@ class TestLearns:
         """What the start says is part of the target, to the end."""
         asked = []
 
-        def ask(batch, x, teacher, share):
+        def ask(batch, x, teacher, share, rng):
             first = next(iter(teacher.state_dict().values())).clone()
             asked.append((share, float(first.sum())))
-            return soften(batch, x, teacher, share)
+            return soften(batch, x, teacher, share, rng)
 
         monkeypatch.setattr(fitting, "soften", ask)
         source = LabelledFrames(*draw_frames(12, first=300))
@@ -167,11 +167,30 @@ class TestLearns:
             return torch.full_like(x[:, :1], 2.0)
 
         target = torch.eye(8)[None]
-        batch = Batch(target, target, target, torch.zeros(1), torch.ones(1))
-        soft = soften(batch, torch.zeros(1, 1, 8, 8), teacher, 0.25)
+        weight = torch.ones(1, 8, 8)
+        weight[0, 2, 3] = 8  # the core of a star
+        batch = Batch(target, target, weight, torch.zeros(1), torch.ones(1))
+        rng = np.random.default_rng(0)
+        soft = soften(batch, torch.zeros(1, 1, 8, 8), teacher, 0.25, rng)
         expected = 0.75 * target + 0.25 / (1 + np.exp(-2.0))
+        expected[0, 2, 3] = 0
         assert torch.allclose(soft.target, expected)
         assert torch.equal(batch.target, target)
+
+    def test_teacher_looks_in_all_orientations(self):
+        """Two at a time; their mean is that of all."""
+        sums = set()
+
+        def teacher(x, inside=None):
+            sums.add(tuple(x[0, 0].flatten().tolist()))
+            return x
+
+        image = torch.arange(4.0).reshape(1, 2, 2)
+        batch = Batch(image, image, image, torch.zeros(1), torch.ones(1))
+        for seed in range(12):
+            rng = np.random.default_rng(seed)
+            soften(batch, image[:, None], teacher, 0.5, rng)
+        assert len(sums) == 8
 
     def test_teacher_needs_weights_that_find_hits(self, frames, tmp_path):
         path = tmp_path / "a.safetensors"

@@ -5,17 +5,17 @@ from itertools import product
 
 import torch
 
-__all__ = ["mean_over_orientations"]
+__all__ = ["ORIENTATIONS", "mean_over_orientations"]
 
-# As it is, turned by 180 degrees; the first two mirrored; the first four turned by 90
-# degrees. Each: swap the axes? Turn the rows around, and the columns?
-_WAYS = [
+#: As it is, turned by 180 degrees; the first two mirrored; the first four turned by 90
+#: degrees. Each: swap the axes? Turn the rows around, and the columns?
+ORIENTATIONS = [
     (swap, turn ^ mirror, turn)
     for swap, mirror, turn in product((False, True), repeat=3)
 ]
 
 
-def mean_over_orientations(network, x, number, inside=None):
+def mean_over_orientations(network, x, ways, inside=None):
     """
     Run a network over an image in several orientations, and average what it gives.
 
@@ -25,8 +25,8 @@ def mean_over_orientations(network, x, number, inside=None):
         Takes ``x`` and ``inside``.
     x : `torch.Tensor`, shape (batch, channels, rows, columns)
         The image.
-    number : {1, 2, 4, 8}
-        Of orientations.
+    ways : list
+        Those of `ORIENTATIONS` to take.
     inside : tuple of slice, optional
         The rows and columns that are wanted.
 
@@ -39,20 +39,21 @@ def mean_over_orientations(network, x, number, inside=None):
     --------
     >>> import torch
     >>> from astro_deepcr.models import PlainUNet
+    >>> from astro_deepcr.models.orientations import ORIENTATIONS
     >>> from astro_deepcr.models.orientations import mean_over_orientations
     >>> network, image = PlainUNet(widths=(4, 8)), torch.randn(1, 1, 16, 24)
-    >>> one = mean_over_orientations(network, image, 8)
-    >>> other = mean_over_orientations(network, image.flip(2), 8)
+    >>> one = mean_over_orientations(network, image, ORIENTATIONS)
+    >>> other = mean_over_orientations(network, image.flip(2), ORIENTATIONS)
     >>> torch.allclose(one.flip(2), other, atol=1e-5)
     True
     """
     total = None
-    for way in _WAYS[:number]:
+    for way in ways:
         turned = _turn(x, *way).contiguous(memory_format=torch.channels_last)
         part = None if inside is None else _turn_part(inside, x.shape[2:], *way)
         output = _turn_back(network(turned, part).float(), *way)
         total = output if total is None else total.add_(output)
-    return total / number if number > 1 else total
+    return total / len(ways) if len(ways) > 1 else total
 
 
 def _turn(x, swap, *flips):

@@ -38,8 +38,8 @@ class Cameras:
 
     @property
     def sigma(self):
-        """Noise of the background in electrons."""
-        return (self.sky + self.read_noise**2).sqrt()
+        """Noise of the background in electrons, not 0: brightness is in units of it."""
+        return (self.sky + self.read_noise**2).sqrt().clamp_min(0.1)
 
     def summed(self, number):
         """Make each frame the sum of a number of exposures."""

@@ -165,7 +165,7 @@ def simulate_frames(
         cameras = cameras.summed(torch.where(rng.chance(0.1), rng.integers(2, 6), 1))
     light, cores = draw_scenes(kinds, _setting(rng, shape, cameras))
     light, bad = _pass_through(rng, light, cameras, nuisances)
-    light = effects.bleed(light, cameras.full_well)
+    light = effects.bleed(light.clamp_min(0), cameras.full_well)
     rays = draw_cosmic_rays(
         shape,
         cameras.detectors,

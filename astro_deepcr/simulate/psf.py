@@ -173,8 +173,8 @@ def _seeing(rng):
     wingless = rng.chance(0.25)
     # ... half of which take what it is in the middle of a pixel for its mean.
     sampled = per_frame((wingless & rng.chance(0.5))[:, None])
-    widest = torch.where(wingless, 4.0, 8.0)
-    fwhm = rng.log_uniform(1.2, widest)[:, None]
+    narrowest, widest = torch.where(wingless, 1.6, 1.2), torch.where(wingless, 4.0, 8.0)
+    fwhm = rng.log_uniform(narrowest, widest)[:, None]
     fwhm = per_frame(fwhm * rng.uniform(0.93, 1.07, 2))
     wingless = per_frame(wingless[:, None])
     beta = per_frame(rng.log_uniform(2.0, 6.0)[:, None])

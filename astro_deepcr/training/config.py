@@ -61,7 +61,8 @@ class TrainingConfig:
         cross-entropy alone.
     teacher : float
         Share of the target that is what the weights of the start say, looking at each
-        cut-out in four orientations; the rest is the truth. Only for masks.
+        cut-out in two of eight orientations; the rest, and all in pixels that count
+        more than once, is the truth. Only for masks.
     jitter : float
         Standard deviation of the errors that the measured sky (in units of the
         noise) and noise (relative) are given.

@@ -33,7 +33,7 @@ _ABOUT = (
 # What weights that are tuned do not take over from those they start with.
 _OF_START_ONLY = ("instruments", "domain", "threshold")
 # Streams of random numbers that no process of a team has.
-_VALIDATION, _FLIPS = 10_000, 20_000
+_VALIDATION, _FLIPS, _TEACHER = 10_000, 20_000, 30_000
 # Steps after which a GPU is asked whether all gradients were finite.
 _ASK_EVERY = 50
 
@@ -289,7 +289,8 @@ class Training:
         x = self.task.to_input(batch, self.form.normalization)
         with self._autocast():
             if self.teacher is not None:
-                batch = soften(batch, x, self.teacher, config.teacher)
+                key = Key(config.seed, self.step, _TEACHER + self.team.rank)
+                batch = soften(batch, x, self.teacher, config.teacher, key.numpy())
             output = self.shared(x.contiguous(memory_format=torch.channels_last))
         loss = self.task.loss(output, batch, dice)
         self.optimizer.zero_grad()
