@@ -426,6 +426,20 @@ class TestLosses:
             slopes.append(float(log_std.grad))
         assert slopes[0] < 0 < slopes[1]
 
+    @pytest.mark.parametrize("light", [0.0, 3.0, 100.0, 1e4])
+    def test_stated_deviations_are_right_at_each_brightness(self, light):
+        generator = torch.Generator().manual_seed(1)
+        error = 0.5 * torch.randn(1, 200, 200, generator=generator)
+        truth = torch.full_like(error, light)
+        slopes = []
+        for stated in (0.48, 0.52):
+            log_std = torch.tensor(stated).log().requires_grad_()
+            output = [(truth + error).asinh(), log_std.expand_as(truth)]
+            output = torch.stack(output, dim=1)
+            fill_loss(output, truth, torch.ones_like(truth)).backward()
+            slopes.append(float(log_std.grad))
+        assert slopes[0] < 0 < slopes[1]
+
     def test_all_ignored(self):
         with pytest.raises(ValueError, match="No pixel of this batch counts"):
             cross_entropy(torch.zeros(1, 1, 4, 4), *torch.zeros(2, 1, 4, 4))
