@@ -4,9 +4,13 @@
 import numpy as np
 
 from .fill import fill_pixels, local_noise
-from .noise import measure_normalization
+from .noise import measure_normalization, sky_and_noise
+from .weights import get_weights
 
 __all__ = ["hit_probability", "replace_hit"]
+
+# Masked pixels so many sigma above the sky are in stars and the like.
+_BRIGHT = 20
 
 
 def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
@@ -31,9 +35,16 @@ def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
     """
     from .inference import predict  # torch, loaded only when it is needed
 
-    values, _ = _in_unit_of(entry, pixels, to_unit)
+    values, factor = _in_unit_of(entry, pixels, to_unit)
     if pixels.mask.any():
         values[pixels.mask], _ = fill_pixels(values, pixels.mask)
+        # A median makes a plateau of the core of a star, whose edge looks like a hit.
+        sky, noise = sky_and_noise(values, pixels.mask)
+        bright = pixels.mask & (values > sky + _BRIGHT * noise)
+        if bright.any():
+            fill = get_weights(None, task="inpaint")
+            light, _ = _fill_by_network(pixels, bright, fill, to_unit, device)
+            values[bright] = light * factor
     image = measure_normalization(values, pixels.mask, entry).forward(values)
     del values  # a frame of memory
     probability = predict([image], entry, device=device, orientations=orientations)

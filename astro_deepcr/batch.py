@@ -28,10 +28,10 @@ from .arguments import (
 )
 from .batch_files import plan_outputs
 from .core import cosmicray_deepcr
-from .fits_files import check_bits, find_frames
-from .fits_output import check_hdu_name, check_target, remove_parts
+from .fits_files import check_bits
+from .fits_output import check_hdu_name, check_target, find_work, remove_parts
 from .flags import parse_flag_bit
-from .jobs import FileResult, Job, describe_error, draw_again, run_job
+from .jobs import FileResult, Job, describe_error, look_again, run_job
 from .journal import Journal
 from .simulate.environments import get_environment
 from .weights import Weights, fetch_weights, get_weights
@@ -278,7 +278,7 @@ class _Batch:
             if result is None:
                 result = FileResult(job.source, job.target, "to do")
                 try:
-                    found = find_frames(job.source, job.reading["ext"])
+                    found = find_work(job.source, job.reading, job.writing)
                     frames = [{"hdu": index} for index in found]
                     result = replace(result, frames=frames)
                 except (OSError, ValueError) as err:
@@ -309,8 +309,8 @@ class _Batch:
         """Return the result of a file that is done, or cannot be done."""
         frames = self._journal(job).find(job.source, job.target, job.settings)
         if frames is not None:
-            result = FileResult(job.source, job.target, "skipped", frames)
-            return replace(result, picture=draw_again(job, frames))
+            looked = look_again(job, frames)
+            return FileResult(job.source, job.target, "skipped", **looked)
         if self.new_folder and not job.target.parent.exists():
             return None
         try:

@@ -2,6 +2,7 @@
 """Frames from FITS files."""
 
 import contextlib
+import re
 import threading
 import warnings
 import zlib
@@ -26,9 +27,13 @@ _ENDINGS = tuple(
     for kind in (".fits", ".fit", ".fts")
     for packing in ("", ".fz", ".gz")
 )
-# Planes that tell of an image and are none themselves.
-_COMPANIONS = {"ERR", "DQ", "WHT", "CTX", "VAR", "IVAR", "SAMP", "TIME"}
-_COMPANIONS |= {"MASK", "CRMASK", "UNCERT", "FLAGS", "BPM", "BACKGROUND"}
+# Planes that tell of an image and are none themselves: first or last words of names.
+_COMPANIONS = {
+    *("AREA", "BACKGROUND", "BKG", "BPM", "CRMASK", "CTX", "DQ", "DQM", "ERR"),
+    *("ERROR", "ERRS", "EXPMAP", "FLAG", "FLAGS", "FLG", "GROUPDQ", "IVAR", "IVM"),
+    *("MASK", "PIXELDQ", "QUAL", "QUALITY", "RMS", "SAMP", "SIGMA", "SKY", "STAT"),
+    *("STD", "TIME", "UNCERT", "VAR", "VARIANCE", "WEIGHT", "WGT", "WHT", "WTM"),
+}
 # Options that ask for them.
 _NEEDED_FOR = {
     "DQ": "dq_bit= (--dq-bit) and bad_bits= (--bad-bits)",
@@ -109,7 +114,7 @@ def read_frame(filename, hdu=None, unit=None, *, bad_bits=0):
         The file.
     hdu : int or str, optional
         Number, name, or name and version ('SCI,2') of the HDU. By default the first
-        called SCI, or else the first with a two-dimensional image.
+        that `find_frames` gives.
     unit : str or `~astropy.units.Unit`, optional
         Unit of the values; by default that of the keyword BUNIT.
     bad_bits : int, optional
@@ -226,8 +231,8 @@ def find_frames(filename, ext=None):
     ext : int, str or list of these, optional
         Numbers, names, or names and versions ('SCI,2') of HDUs; a name may be a
         pattern such as ``'N*'``, and stands for all images of that name. By default all
-        called SCI; or else the primary HDU; or else all two-dimensional images but
-        those called ERR, DQ, MASK and the like.
+        called SCI (or ``*.SCI``); or else the primary HDU; or else all two-dimensional
+        images but those called ERR, DQ, MASK, VARIANCE and the like.
 
     Returns
     -------
@@ -256,13 +261,22 @@ def _frames_of(hdus, ext, filename):
 
 
 def _default_frames(hdus, filename):
-    first = _choose_hdu(hdus, None, filename)  # tells if there is none
-    images = [i for i, h in enumerate(hdus) if _is_image(h)]
-    science = [i for i in images if hdu_name(hdus[i]) == "SCI"]
-    if science or first == 0:
-        return science or [0]
-    others = [i for i in images if hdu_name(hdus[i]) not in _COMPANIONS]
-    return others or [first]
+    words = [re.split(r"[ ._-]", hdu_name(hdu)) for hdu in hdus]
+    images = [i for i, hdu in enumerate(hdus) if _is_image(hdu)]
+    science = [i for i, hdu in enumerate(hdus) if words[i][-1] == "SCI" and hdu.shape]
+    if science:  # which may be cubes: their planes are not taken for them
+        images = [i for i in images if i in science]
+    elif images[:1] == [0]:
+        images = [0]
+    else:
+        images = [i for i in images if not _COMPANIONS & {words[i][0], words[i][-1]}]
+    if not images:
+        msg = (
+            f"{filename} has no two-dimensional image; its HDUs are: {_describe(hdus)}. "
+            "(Planes such as ERR and DQ count only if ext= or --ext names them.)"
+        )
+        raise ValueError(msg)
+    return images
 
 
 @contextlib.contextmanager
@@ -383,15 +397,9 @@ def _describe(hdus):
 
 def _choose_hdu(hdus, hdu, filename):
     """Return the number of one HDU with an image."""
-    if hdu is not None:
-        return _find_hdus(hdus, hdu, filename)[0]
-    images = [i for i, h in enumerate(hdus) if _is_image(h)]
-    if not images:
-        msg = (
-            f"{filename} has no two-dimensional image; its HDUs are: {_describe(hdus)}."
-        )
-        raise ValueError(msg)
-    return next((i for i in images if hdu_name(hdus[i]) == "SCI"), images[0])
+    if hdu is None:
+        return _default_frames(hdus, filename)[0]
+    return _find_hdus(hdus, hdu, filename)[0]
 
 
 def _find_hdus(hdus, wanted, filename):

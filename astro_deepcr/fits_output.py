@@ -11,15 +11,23 @@ from astropy.io import fits
 
 from .fits_files import (
     errors_name,
+    find_frames,
     hdu_name,
     merged_header,
     open_fits,
     own_mask,
+    parse_unit,
     plane_index,
 )
 from .header import PROVENANCE
 
-__all__ = ["check_target", "read_crmask", "remove_parts", "write_part"]
+__all__ = [
+    "check_target",
+    "find_work",
+    "read_crmask",
+    "remove_parts",
+    "write_part",
+]
 
 # In place of the time, so that the same input gives the same file, bit by bit.
 _WHEN = "as written by astro_deepcr"
@@ -78,14 +86,50 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
     return part
 
 
-def read_crmask(target, index, *, mask_hdu="CRMASK", dq_bit=None):
+def find_work(source, reading, writing):
+    """
+    Find the HDUs that are to be cleaned, and what that needs; only headers are read.
+
+    Parameters
+    ----------
+    source : path-like
+        The file.
+    reading : dict
+        Options of `~astro_deepcr.fits_files.read_frames`.
+    writing : dict
+        Options of `write_part`.
+
+    Returns
+    -------
+    indices : list of int
+        Numbers of the HDUs.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the file cannot be read, or lacks a unit or a plane, or has a mask already.
+    """
+    indices = find_frames(source, reading["ext"])
+    with open_fits(source) as hdus:
+        _check_mask_hdu(hdus, writing["mask_hdu"], source)
+        for index in indices:
+            unit, header = reading["unit"], merged_header(hdus, index)
+            parse_unit(header.get("BUNIT") if unit is None else unit, source)
+            names = {"DQ"} if reading["bad_bits"] or writing["dq_bit"] else set()
+            names |= {errors_name(hdus, index)} if reading["errors"] else set()
+            for name in names:
+                plane_index(hdus, index, name, source)
+    return indices
+
+
+def read_crmask(target, source, index, *, mask_hdu="CRMASK", dq_bit=None):
     """
     Read the cosmic rays of a file that `write_part` wrote.
 
     Parameters
     ----------
-    target : path-like
-        The file.
+    target, source : path-like
+        The file, and that which was cleaned.
     index : int
         Number of the HDU of the image.
     mask_hdu, dq_bit
@@ -96,12 +140,15 @@ def read_crmask(target, index, *, mask_hdu="CRMASK", dq_bit=None):
     crmask : `~numpy.ndarray` of bool or None, shape (rows, columns)
         `None` if they were not written.
     """
-    with open_fits(target) as hdus:
+    if mask_hdu is None and dq_bit is None:
+        return None
+    with open_fits(target) as hdus, open_fits(source) as before:
         if mask_hdu is not None:
-            return hdus[plane_index(hdus, index, mask_hdu.upper(), target)].data > 0
-        if dq_bit is not None:
-            return hdus[plane_index(hdus, index, "DQ", target)].data & dq_bit > 0
-    return None
+            cleaned = [i for i, hdu in enumerate(hdus) if "CRMODEL" in hdu.header]
+            masks = [hdu for hdu in hdus if hdu_name(hdu) == mask_hdu.upper()]
+            return masks[cleaned.index(index)].data > 0
+        plane = plane_index(hdus, index, "DQ", target)
+        return (hdus[plane].data & ~before[plane].data & dq_bit) > 0
 
 
 def _part_name(target):
@@ -121,12 +168,7 @@ def remove_parts(targets):
 
 def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
     """Put cleaned HDUs into a copy; return the numbers of all that are ours."""
-    if mask_hdu is not None and mask_hdu.upper() in map(hdu_name, hdus):
-        msg = (
-            f"{source} has an HDU {mask_hdu} already; clean the file as it was before "
-            "that, or choose another name with mask_hdu= (--mask-hdu)."
-        )
-        raise ValueError(msg)
+    _check_mask_hdu(hdus, mask_hdu, source)
     ours = list(results)
     distinct = len({hdus[index].ver for index in results}) == len(results)
     for number, (index, (cleaned, crmask)) in enumerate(results.items(), 1):
@@ -152,6 +194,15 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             ours.append(len(copy))
             copy.append(mask)
     return ours
+
+
+def _check_mask_hdu(hdus, mask_hdu, source):
+    if mask_hdu is not None and mask_hdu.upper() in map(hdu_name, hdus):
+        msg = (
+            f"{source} has an HDU {mask_hdu} already; clean the file as it was before "
+            "that, or choose another name with mask_hdu= (--mask-hdu)."
+        )
+        raise ValueError(msg)
 
 
 def _own_plane(hdus, index, name, ours, filename):

@@ -98,5 +98,7 @@ def _add_history(meta, line):
     else:
         # One string, since a dictionary with a list cannot be written to FITS.
         old = meta.get("HISTORY", "")
-        old = "; ".join(map(str, old)) if isinstance(old, (list, tuple)) else str(old)
+        # A list, or what astropy makes of several cards, or a text.
+        many = hasattr(old, "__iter__") and not isinstance(old, str)
+        old = "; ".join(map(str, old if many else [old]))
         meta["HISTORY"] = f"{old}; {line}" if old else line

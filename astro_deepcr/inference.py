@@ -43,6 +43,8 @@ _EXACT = torch.float32
 # Side of the frame on which a short type is tried, and the part of its pixels that may
 # come out otherwise.
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
+# Up to so much brighter than on the trial frame, as asinh, integers are good enough.
+_BEYOND_TRIAL = 1.5
 
 
 def predict(image, weights, *, where=None, device=None, orientations=1):
@@ -93,6 +95,8 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     device = resolve_device(device)
     with _turns(), cpu_threads():
         dtype = _choose_precision(weights, device)
+        if dtype is torch.int8 and image[0].max() > _most_in_int8(weights):
+            dtype = next(_short_floats(), _EXACT)  # integers would cut it off
         what = (image, weights, where, orientations)
         output = _predict_in_memory(*what, device, dtype)
         if dtype is not _EXACT and not np.isfinite(output).all():
@@ -142,8 +146,18 @@ def _short_types():
     """Yield the types that this processor is fast with, the fastest first."""
     if cpu_has_int8():
         yield torch.int8
+    yield from _short_floats()
+
+
+def _short_floats():
     if cpu_has_bfloat16():
         yield torch.bfloat16
+
+
+@lru_cache(maxsize=32)
+def _most_in_int8(weights):
+    """Return the largest input for which integers are good enough."""
+    return _trial_image(weights)[0].max() + _BEYOND_TRIAL
 
 
 def _has_int8(weights):
@@ -191,7 +205,8 @@ def _check_finite(values, what, weights):
     if not np.isfinite(values).all():
         msg = (
             f"The {what} of the network {weights.name!r} is not finite: values of the "
-            "frame are too large for it. Check the unit, the gain and the background."
+            "frame are too large, or too small, for it. Check the unit, the gain and "
+            "the background."
         )
         raise ValueError(msg)
 

@@ -18,7 +18,7 @@ from .fits_output import read_crmask, write_part
 from .quality import frame_quality, unusable_frame
 from .weights import Weights, get_weights
 
-__all__ = ["FileResult", "Job", "describe_error", "draw_again", "run_job"]
+__all__ = ["FileResult", "Job", "describe_error", "look_again", "run_job"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,7 @@ def _clean(job):
     """Clean and write the frames of a file; return what is to be told of them."""
     results, frames, shown = {}, [], None
     for index, ccd in read_frames(job.source, **job.reading):
-        entry = job.weights
-        if isinstance(entry, str):
-            entry = get_weights(entry, meta=ccd.meta)
+        entry = _entry_of(job, ccd)
         if (dead := unusable_frame(ccd, entry)) is not None:
             frames.append({"hdu": index, **dead})
             continue
@@ -133,34 +131,48 @@ def _draw(ccd, cleaned, crmask):
     return draw_frame(ccd, cleaned, crmask)
 
 
-def draw_again(job, frames):
+def look_again(job, frames):
     """
-    Draw the picture of a file that was cleaned before, from the files.
+    Judge a file that was cleaned before, and draw its picture, from the files.
 
     Parameters
     ----------
     job : Job
         The file.
     frames : list of dict
-        What is known of its frames.
+        What was noted of its frames.
 
     Returns
     -------
-    picture : str
-        Of the frame with most cosmic rays; empty if none is wanted.
+    looked : dict
+        The ``frames``, judged as is asked for now, and the ``picture`` of the frame
+        with most cosmic rays; empty if no report is wanted.
     """
-    if not job.draw:
-        return ""
-    index = max(frames, key=lambda frame: frame["pixels"])["hdu"]
-    ccd, _ = read_frame(job.source, index, job.reading["unit"])
-    cleaned, _ = read_frame(job.target, index, job.reading["unit"])
-    try:
-        crmask = read_crmask(job.target, index, **job.writing)
-    except ValueError:  # several have the same name
-        crmask = None
-    if crmask is None:
-        crmask = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
-    return _draw(ccd, cleaned, crmask)
+    asked = any(value is not None for value in job.judging.values())
+    if not (job.draw or asked):
+        return {"frames": frames, "picture": ""}  # which saves the reading
+    noted = {frame["hdu"]: frame for frame in frames}
+    most, picture = max(frames, key=lambda frame: frame["pixels"])["hdu"], ""
+    for index, ccd in read_frames(job.source, **job.reading):
+        if noted[index]["expected"] is None:  # a dead chip
+            continue
+        cleaned, _ = read_frame(job.target, index, job.reading["unit"])
+        crmask = read_crmask(job.target, job.source, index, **job.writing)
+        if crmask is None:
+            crmask = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
+        entry = _entry_of(job, ccd)
+        quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
+        noted[index] = {"hdu": index, **quality}
+        if job.draw and index == most:
+            picture = _draw(ccd, cleaned, crmask)
+    return {"frames": list(noted.values()), "picture": picture}
+
+
+def _entry_of(job, ccd):
+    """Return the weights for a frame."""
+    if isinstance(job.weights, str):
+        return get_weights(job.weights, meta=ccd.meta)
+    return job.weights
 
 
 def describe_error(err, source):

@@ -98,10 +98,7 @@ def grow_mask(mask, radius):
     """
     if not mask.any():
         return mask.copy()
-    reach = int(radius)
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    disk = x**2 + y**2 <= radius**2
-    return ndimage.binary_dilation(mask, disk)
+    return ndimage.distance_transform_edt(~mask) <= radius
 
 
 def check_fraction(crmask, usable, max_fraction):

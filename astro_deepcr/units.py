@@ -255,10 +255,10 @@ def noise_floor(readnoise, to_unit, gain=None, meta=None):
     """
     if readnoise is None:
         return np.zeros_like
-    factor = to_unit(u.electron)
     readnoise = parse_readnoise(readnoise, gain, meta)
 
     def floor(values):
+        factor = to_unit(u.electron)  # which needs a gain: asked for only if needed
         electrons = np.maximum(values * factor, 0)
         return np.sqrt(electrons + readnoise**2) / factor
 

@@ -28,6 +28,7 @@ from ccdproc import ImageFileCollection
 
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
 from astro_deepcr.fits_files import find_frames
+from astro_deepcr.fits_output import read_crmask
 from astro_deepcr.scripts import main
 from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
 
@@ -566,6 +567,22 @@ class TestCameras:
                 changed = hdus[i + 1].data != fits.getdata(path, i + 1)
                 assert np.array_equal(hdus["CRMASK", i + 1].data > 0, changed)
 
+    def test_masks_are_found_again(self, tmp_path):
+        """Also if no number tells the images apart, or bits were set before."""
+        path = self.mosaic(tmp_path / "a.fits", dead=[0])
+        done = clean_files(path, inpaint="median")["output"][0]
+        for index in (2, 3):
+            changed = fits.getdata(done, index) != fits.getdata(path, index)
+            assert np.array_equal(read_crmask(done, path, index), changed)
+        path = write_triples(tmp_path / "b.fits", chips=1)
+        with fits.open(path, mode="update") as hdus:
+            hdus["DQ"].data[5] |= 4096
+        writing = {"mask_hdu": None, "dq_bit": 4096}
+        done = clean_files(path, inpaint="median", **writing)["output"][0]
+        changed = fits.getdata(done, "SCI") != fits.getdata(path, "SCI")
+        changed[5] = False
+        assert np.array_equal(read_crmask(done, path, 1, **writing), changed)
+
     def test_dead_chip(self, tmp_path):
         path = self.mosaic(tmp_path / "a.fits", dead=[1])
         table = clean_files(path, inpaint="median")
@@ -735,6 +752,21 @@ class TestCommand:
         assert main(["clean", str(night / "f0_flt.fits"), "--dry-run"]) == 0
         assert capsys.readouterr().out.count("_cleaned.fits[") == 2
         assert contents(night) == before
+
+    def test_dry_run_tells_what_would_fail(self, tmp_path):
+        fits.writeto(tmp_path / "a.fits", draw_frame((48, 40), 6)[0])
+        for options, match in (
+            ({}, "does not say its unit"),
+            ({"unit": "adu", "dq_bit": "hst"}, "no DQ plane"),
+            ({"unit": "adu", "update_err": True}, "no ERR plane"),
+        ):
+            table = clean_files(tmp_path, dry_run=True, **options)
+            assert list(table["status"]) == ["failed"]
+            assert match in table["message"][0]
+        assert list(clean_files(tmp_path, unit="adu")["status"]) == ["cleaned"]
+        done = str(tmp_path / "a_cleaned.fits")
+        table = clean_files([done], dry_run=True)
+        assert "has an HDU CRMASK already" in table["message"][0]
 
     def test_quiet_and_summary(self, night, capsys):
         assert main(["clean", str(night), "--quiet"]) == 0

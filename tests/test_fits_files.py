@@ -101,6 +101,31 @@ class TestBadFiles:
         with pytest.raises(ValueError, match="no two-dimensional image; its HDUs are"):
             read_frame(tmp_path / "a.fits")
 
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            (["IMAGE", "MASK", "VARIANCE"], [1]),
+            (["DATA", "STAT", "QUAL"], [1]),
+            (["1-1.E.SCI", "1-1.E.RMS", "1-1.E.FLG", "1-1.F.SCI"], [1, 4]),
+            (["VAR_POISSON", "N1", "N2", "PIXELDQ"], [2, 3]),
+        ],
+    )
+    def test_planes_are_no_frames(self, tmp_path, names, expected):
+        images = [fits.ImageHDU(np.ones((8, 9)), name=name) for name in names]
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+        assert find_frames(tmp_path / "a.fits") == expected
+
+    @pytest.mark.parametrize("first", [np.ones((2, 8, 9)), None])
+    def test_a_plane_is_not_taken_for_the_image(self, tmp_path, first):
+        """As in a ramp of JWST, where SCI is a cube."""
+        images = [] if first is None else [fits.ImageHDU(first, name="SCI")]
+        images.append(fits.ImageHDU(np.ones((8, 9), np.int16), name="PIXELDQ"))
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / "a.fits")
+        for find in (find_frames, read_frame):
+            with pytest.raises(ValueError, match="no two-dimensional image; its HDUs"):
+                find(tmp_path / "a.fits")
+        assert find_frames(tmp_path / "a.fits", "PIXELDQ") == [len(images)]
+
     @pytest.mark.parametrize("hdu", ["DQ", 1, 9])
     def test_no_such_hdu(self, mef, hdu):
         with pytest.raises(ValueError, match=r"no image HDU .*1 CAT.*3 SCI"):

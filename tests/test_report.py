@@ -100,6 +100,17 @@ class TestPage:
             assert table["status"].tolist() == ["skipped"]
         assert drawn == [table["pixels"][0]] * 3 + [0]
 
+    def test_what_was_done_before_is_judged_anew(self, folder):
+        """With what is told of the camera now; without a report, too."""
+        first = clean_files(folder / "a.fits")
+        again = clean_files(folder / "a.fits", pixel_size=200.0, environment="L2")
+        assert (first["status"][0], again["status"][0]) == ("cleaned", "skipped")
+        assert again["events"][0] == first["events"][0]
+        assert "events, where" not in first["message"][0]
+        assert "events, where" in again["message"][0]
+        few = clean_files(folder / "a.fits", max_fraction=1e-6)
+        assert "of the usable pixels are flagged" in few["message"][0]
+
     def test_pixels_without_a_value(self, folder):
         with fits.open(folder / "a.fits", mode="update") as hdus:
             hdus[0].data[:5, :5] = np.nan

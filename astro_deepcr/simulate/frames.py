@@ -180,12 +180,11 @@ def simulate_frames(
         charge, event_id = effects.sharp_tracks(rng, charge, event_id, cameras.sigma)
         charge, event_id = effects.cut_skirts(rng, charge, event_id, cameras.sigma)
         light, charge = effects.transfer_trails(rng, [light, charge])
-    exposed = _expose(rng, light, charge, cameras, nuisances)
+    exposed = _expose(rng, light, charge, bad, cameras, nuisances)
     return Frames(
         **exposed,
         event_id=_spread(event_id, exposed["charge"]),
-        bad=bad,
-        star_cores=_snap(cores, light, cameras.sigma),
+        star_cores=_snap(cores, exposed["clean"], cameras.sigma),
         meta=cameras.describe(kinds),
     )
 
@@ -226,7 +225,7 @@ def _pass_through(rng, light, cameras, nuisances):
     return effects.detector_defects(rng, light, cameras.sigma)
 
 
-def _expose(rng, light, charge, cameras, nuisances):
+def _expose(rng, light, charge, bad, cameras, nuisances):
     """Noise, read-out and first steps of processing: the images of `Frames`."""
     gain, read_noise = per_frame(cameras.gain), per_frame(cameras.read_noise)
     variance = light + read_noise**2 + gain**2 / 12
@@ -244,7 +243,10 @@ def _expose(rng, light, charge, cameras, nuisances):
         resampling = effects.Resampling.draw(rng, light.shape[1:])
         image, clean, charge = (resampling.apply(x) for x in (image, clean, charge))
         variance = resampling.apply_variance(variance)
-        saturated = resampling.apply(saturated.float()).abs() > 1e-4
+        saturated, bad = (
+            resampling.apply(x.float()).abs() > part
+            for x, part in ((saturated, 1e-4), (bad, 0.01))
+        )
         below = per_frame(rng.chance(0.3) * cameras.sky * rng.uniform(0.8, 1.1))
         image, clean = image - below, clean - below
     return {
@@ -253,6 +255,7 @@ def _expose(rng, light, charge, cameras, nuisances):
         "sigma": variance.clamp_min(1e-6).sqrt(),
         "charge": charge,
         "saturated": saturated,
+        "bad": bad,
     }
 
 

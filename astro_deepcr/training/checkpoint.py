@@ -45,9 +45,9 @@ def identify(thing):
     return hashlib.sha256(repr(_tell(thing)).encode()).hexdigest()[:12]
 
 
-def _tell(thing, depth=8):
+def _tell(thing, depth=20):
     """Return what is told of a thing, of plain Python types."""
-    if not depth:  # things may hold each other
+    if not depth:  # things may hold each other, or themselves
         return type(thing).__name__
     if thing is None or isinstance(thing, (str, bytes, bool, int, float, Path)):
         return str(thing)

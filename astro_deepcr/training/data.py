@@ -24,6 +24,8 @@ __all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 
 # How much good pixels count that look like hit ones: hot ones, and cores of stars.
 _HOT_WEIGHT, _CORE_WEIGHT = 0.3, 8.0
+# What a hit must add before saturation to be seen, in units of the noise.
+_SEEN = 3.0
 # Frames that are simulated together: more need memory and save no time.
 _TOGETHER = 16
 
@@ -127,6 +129,7 @@ class SimulatedFrames:
         try:
             batch = Batch.cat(run(_simulate, *zip(*jobs, strict=True)))
         except BrokenProcessPool:
+            del self._processes  # the next call starts others
             msg = (
                 f"One of the {self.processes} process(es) that simulate frames was "
                 "ended from outside; for want of memory? The same call goes on from "
@@ -391,6 +394,10 @@ class PastedCosmicRays(_FrameSource):
         deposit, sigma = torch.from_numpy(charge), torch.from_numpy(sigma)
         cutouts.target = soft_label(deposit, sigma).numpy()
         cutouts.weight = cutouts.weight * ~is_unclear(deposit, sigma).numpy()
+        # Where the pixel was all but saturated before, the hit cannot be seen.
+        room = self.saturation - cutouts.image
+        hidden = (charge > room) & (room < _SEEN * sigma.numpy())
+        cutouts.weight = cutouts.weight * ~hidden
         cutouts.image = np.minimum(cutouts.image + charge, self.saturation)
         return cutouts.to_batch(form, device)
 

@@ -153,6 +153,8 @@ def fit(
         checkpoint = output.with_suffix(".checkpoint")
         if resume and checkpoint.exists():
             training.load(load_checkpoint(checkpoint, training.told))
+        elif team.leads:
+            checkpoint.unlink(missing_ok=True)  # of what is not to go on
         if start is not None and not training.step and team.leads:
             training.validate()  # what is kept is never worse than the start
         reporter = Reporter(
@@ -166,6 +168,7 @@ def fit(
         finally:
             reporter.close()
         if team.leads:
+            save_checkpoint(checkpoint, training.state())  # the disk may be full
             _finish(training, output)
             checkpoint.unlink(missing_ok=True)
     return get_weights(output, task=None)

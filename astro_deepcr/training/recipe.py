@@ -174,7 +174,7 @@ def _darks(folder, *, files, darks, **options):
     unit = read_frame(paths[0])[0].unit
     images = []
     for frame in read:
-        level = np.median(frame.ccd.data)
+        level = np.median(frame.ccd.data[~frame.ignored])
         given = {"gain": frame.gain, "meta": frame.ccd.meta}
         factor = conversion_factor(frame.ccd.unit, unit, **given)
         images.append((frame.ccd.data - level) * factor)

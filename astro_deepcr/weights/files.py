@@ -7,6 +7,7 @@ torch is imported only where tensors are made.
 
 import hashlib
 import json
+import os
 import pickle
 import tempfile
 from pathlib import Path
@@ -143,7 +144,7 @@ def save_weights(path, state, weights):
     ...     save_weights(path, state, get_weights('acs-wfc')).unit
     'electron'
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -151,10 +152,22 @@ def save_weights(path, state, weights):
         raise ValueError(msg)
     metadata = {_SPEC_KEY: json.dumps(weights.to_spec())}
     state = {key: value.contiguous() for key, value in state.items()}
-    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-        temporary = Path(directory) / path.name
-        save_file(state, temporary, metadata)
-        temporary.replace(path)
+    content = save(state, metadata)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+            temporary = Path(directory) / path.name
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+    except OSError as err:
+        size = len(content) / 1e6
+        msg = (
+            f"The weights file {path} ({size:.1f} MB) cannot be written: {err}. Make "
+            "room, and run the same again."
+        )
+        raise WeightsError(msg) from err
     return describe_file(path)
 
 
