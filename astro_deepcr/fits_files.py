@@ -272,8 +272,9 @@ def _default_frames(hdus, filename):
         images = [i for i in images if not _COMPANIONS & {words[i][0], words[i][-1]}]
     if not images:
         msg = (
-            f"{filename} has no two-dimensional image; its HDUs are: {_describe(hdus)}. "
-            "(Planes such as ERR and DQ count only if ext= or --ext names them.)"
+            f"{filename} has no two-dimensional image; its HDUs are: "
+            f"{_describe(hdus)}. (Planes such as ERR and DQ count only if ext= or "
+            "--ext names them.)"
         )
         raise ValueError(msg)
     return images

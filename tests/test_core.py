@@ -192,6 +192,25 @@ class TestMasks:
             cosmicray_deepcr(image, max_fraction=0.001)
 
 
+def test_masked_cores_of_stars_make_no_hits():
+    """What stands in for masked pixels must not look like a hit beside them."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    light = np.full((256, 256), 200.0)
+    for _ in range(12):
+        row, column = rng.uniform(15, 241, 2)
+        distance2 = (y - row) ** 2 + (x - column) ** 2
+        light += 10 ** rng.uniform(5, 6) * np.exp(-distance2 / (2 * 1.6**2))
+    image = np.minimum(rng.normal(light, np.sqrt(light + 16)), 60_000)
+    for value in (60_000, np.nan):
+        saturated = image >= 60_000
+        ccd = CCDData(np.where(saturated, value, image), unit="electron")
+        ccd.mask = saturated
+        found = cosmicray_deepcr(ccd, inpaint=None).mask & ~saturated
+        assert saturated.sum() > 200
+        assert found.sum() < 20
+
+
 class TestUnits:
     @pytest.fixture
     def reference(self, frame):
@@ -312,6 +331,15 @@ class TestUncertainty:
         )
         std = cleaned.uncertainty.array[cleaned.mask]
         assert np.all((std > 0.1) & (std < 0.12))
+
+    @pytest.mark.parametrize("unit", ["adu", "MJy/sr"])
+    def test_readnoise_that_is_not_needed(self, frame, unit):
+        """It must not ask for a gain then."""
+        ccd = CCDData(frame[0], unit=unit)
+        same = cosmicray_deepcr(ccd, readnoise=3).data == cosmicray_deepcr(ccd).data
+        assert same.all()
+        with pytest.raises(ValueError, match="electron"):
+            cosmicray_deepcr(ccd, readnoise=3, add_uncertainty=True)
 
     def test_readnoise_is_a_floor(self, ccd):
         cleaned = cosmicray_deepcr(ccd, inpaint="median", readnoise=300)

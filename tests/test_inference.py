@@ -406,6 +406,22 @@ class TestInt8:
         difference = np.abs(filled[0] - filled[1])[image > 500]
         assert difference.mean() < 0.2 * 10  # of the noise
 
+    def test_not_beyond_what_integers_hold(self, image, monkeypatch):
+        """Very bright frames are done in floating point, like those that overflow."""
+        used, original = [], inference._predict_in_memory
+
+        def run(*args):
+            used.append(args[-1])
+            return original(*args)
+
+        monkeypatch.setattr(inference, "_predict_in_memory", run)
+        with conf.set_temp("precision", "int8"):
+            for factor in (1, 1e4):
+                bright = np.where(image > 500, factor * image, image)
+                cosmicray_probability(bright, "universal")
+        assert used[0] == torch.int8
+        assert used[1].is_floating_point
+
     def test_tiles_do_not_matter(self, image):
         whole, cut = np.tile(image, (4, 4)), []
         for size in (0, 256):

@@ -10,6 +10,7 @@ from astro_deepcr.simulate import (
     Environment,
     _cameras,
     get_detector,
+    nuisances,
     simulate_frames,
 )
 from astro_deepcr.simulate._random import Draws
@@ -182,6 +183,25 @@ def test_neither_sky_nor_noise():
     )
     for values in (frames.image, frames.clean, frames.sigma, frames.soft_label):
         assert torch.isfinite(values).all()
+
+
+def test_what_is_known_is_resampled_too(monkeypatch):
+    draw = nuisances.Resampling.draw
+    monkeypatch.setattr(
+        nuisances.Resampling, "draw", lambda rng, shape: draw(rng, shape, 1.0)
+    )
+    frames = simulate_frames(12, (96, 96), scenes="stars", generator=generator(5))
+    frame, row, column = frames.star_cores.T
+    inside = (row > 0) & (row < 95) & (column > 0) & (column < 95)
+    frame, row, column = frame[inside], row[inside], column[inside]
+    step = torch.arange(-1, 2)
+    around = frames.clean[
+        frame[:, None, None],
+        row[:, None, None] + step[:, None],
+        column[:, None, None] + step,
+    ]
+    peak = frames.clean[frame, row, column] == around.flatten(1).amax(dim=1)
+    assert peak.float().mean() > 0.6  # 0.2, if only the image was resampled
 
 
 def test_one_kind_and_one_camera_per_frame():

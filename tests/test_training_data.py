@@ -256,6 +256,24 @@ class TestPastedCosmicRays:
         with pytest.raises(ValueError, match="is in electron, and the image in adu"):
             PastedCosmicRays(ccds, [stamp * u.electron for stamp in STAMPS])
 
+    def test_gain_of_the_header(self, clean):
+        ccds = [CCDData(clean[0], unit="adu", meta={"GAIN": 10.0})]
+        assert PastedCosmicRays(ccds, STAMPS).gain == 10
+        assert PastedCosmicRays(ccds, STAMPS, gain=2.0).gain == 2
+        assert PastedCosmicRays(clean, STAMPS).gain == 1
+
+    def test_saturated_pixels_show_no_hit(self):
+        image = np.full((96, 96), 100.0)
+        image[20:70] = 5000.0
+        image += np.random.default_rng(0).normal(0, 3, image.shape)
+        image = np.minimum(image, 5000)
+        options = {"per_megapixel": (9000, 9000), "saturation": 5000.0}
+        batch = draw(PastedCosmicRays([image], STAMPS[:1], **options), 20, 64)
+        hit = batch.target > 0.9
+        assert (hit & (batch.image < 4000) & (batch.weight > 0)).any()
+        assert (hit & (batch.image == 5000)).any()
+        assert batch.weight[hit & (batch.image == 5000)].sum() == 0
+
     def test_known_cosmic_rays_are_left_out(self, frames):
         labels = [
             CosmicRayLabels(CCDData(f, unit="electron"), m, m & False, None, {})
@@ -284,6 +302,15 @@ class TestPastedCosmicRays:
             (lambda c: PastedCosmicRays([], STAMPS), "no frames"),
             (lambda c: PastedCosmicRays(c * np.nan, STAMPS), "no finite|not finite"),
             (lambda c: PastedCosmicRays.from_darks(c, [], []), "0 dark frame"),
+            (lambda c: PastedCosmicRays(c, STAMPS, charge_factor=2), "charge_factor=2"),
+            (lambda c: PastedCosmicRays(c, STAMPS, per_megapixel=(-5, 3)), "per_mega"),
+            (lambda c: PastedCosmicRays(c, STAMPS, gain=0), "gain=0 must be a pos"),
+            (
+                lambda c: PastedCosmicRays(
+                    [CCDData(c[0], unit="adu"), CCDData(c[0], unit="electron")], STAMPS
+                ),
+                "in adu, electron; stamps fit one",
+            ),
         ],
     )
     def test_bad_data(self, clean, make, match):
@@ -314,6 +341,7 @@ class TestSimulatedFrames:
         assert killed.exception(timeout=60)
         with pytest.raises(TrainingError, match="goes on from the last checkpoint"):
             draw(source)
+        assert torch.isfinite(draw(source).image).all()
 
     def test_processes_end_with_a_killed_training(self):
         command = (

@@ -20,10 +20,11 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from astro_deepcr import conf, cosmicray_deepcr, inpaint_cosmicrays
-from astro_deepcr.exceptions import TrainingError
+from astro_deepcr.exceptions import TrainingError, WeightsError
 from astro_deepcr.scripts import main
 from astro_deepcr.training import (
     LabelledFrames,
+    Mixture,
     SimulatedFrames,
     TrainingConfig,
     fit,
@@ -389,6 +390,62 @@ class TestStopsAndGoesOn:
                 fit(**options)
         with pytest.raises(TrainingError, match=f"another training .*{match}"):
             fit(**options | change)
+        if "data" in change:  # also where it is a part of several
+            assert identify(Mixture([change["data"]])) != identify(
+                Mixture([LabelledFrames(*draw_frames(12))])
+            )
+
+    def test_full_disk_at_the_end(self, frames, tmp_path, monkeypatch):
+        """What was learnt is kept until the result is on the disk."""
+        path, fsync = tmp_path / "one.safetensors", os.fsync
+
+        def full(descriptor):
+            if Path(f"/proc/self/fd/{descriptor}").readlink().name == path.name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(WeightsError, match=r"one.*cannot be written: .*space"):
+                fit(frames, path, **SHORT)
+        assert [one.name for one in tmp_path.iterdir()] == ["one.checkpoint"]
+
+        def learn(self, batch):
+            raise AssertionError
+
+        monkeypatch.setattr(fitting.Training, "learn", learn)
+        assert fit(frames, path, **SHORT).metrics["steps"] == 6
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_restart_forgets_the_old_checkpoint(self, frames, tmp_path, monkeypatch):
+        def stop(self, batch):
+            raise KeyboardInterrupt
+
+        path = tmp_path / "one.safetensors"
+        save_checkpoint(path.with_suffix(".checkpoint"), {"config": {}, "step": 5})
+        monkeypatch.setattr(fitting.Training, "learn", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(frames, path, **SHORT, resume=False)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("task", "architecture", "arguments"),
+        [
+            ("mask", "fill-unet", {}),
+            ("mask", "plain-unet", {"out_channels": 2}),
+            ("inpaint", "plain-unet", {}),
+            ("inpaint", "deepcr-unet", {"in_channels": 2}),
+        ],
+    )
+    def test_architecture_of_another_task(
+        self, tmp_path, task, architecture, arguments
+    ):
+        source = SimulatedFrames(hide=task == "inpaint")
+        options = {"task": task, "architecture": architecture, "arguments": arguments}
+        with pytest.raises(
+            ValueError, match=f"does not fit task='{task}', which needs"
+        ):
+            fit(source, tmp_path / "a.safetensors", **options, device="cpu")
 
     def test_what_is_told_of_data(self):
         """Whatever it is, and though it holds itself."""

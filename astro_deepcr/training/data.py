@@ -16,6 +16,7 @@ import torch
 from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
+from ..units import conversion_factor
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
@@ -300,7 +301,8 @@ class PastedCosmicRays(_FrameSource):
     saturation : float, optional
         Largest value of a pixel, in the unit of the frames.
     gain : float, optional
-        Electrons per unit of the frames.
+        Electrons per unit of the frames; by default what the header of the first one
+        tells, or else 1.
     sky, sky_range, flux_range, noise_range
         As for `LabelledFrames`; the frame is changed before anything is pasted.
 
@@ -330,7 +332,7 @@ class PastedCosmicRays(_FrameSource):
         per_megapixel=(500.0, 5000.0),
         charge_factor=(1.0, 1.0),
         saturation=np.inf,
-        gain=1.0,
+        gain=None,
         sky=None,
         sky_range=(0.0, 0.0),
         flux_range=(1.0, 1.0),
@@ -338,10 +340,19 @@ class PastedCosmicRays(_FrameSource):
     ):
         self.frames = parse_frames(frames, None, ignore, sky, clean=True)
         unit = self.frames[0].unit
+        if any(frame.unit != unit for frame in self.frames):
+            units = sorted({str(frame.unit) for frame in self.frames})
+            msg = f"The frames are in {', '.join(units)}; stamps fit one unit only."
+            raise ValueError(msg)
+        _check_pair("per_megapixel", per_megapixel, 0)
+        _check_pair("charge_factor", charge_factor, 1e-6)
+        if gain is not None and not 0 < gain < np.inf:
+            msg = f"gain={gain} must be a positive number of electrons."
+            raise ValueError(msg)
         self.stamps = [in_unit_of(one, unit, "A stamp") for one in stamps]
         self.charge_factor = charge_factor
         self.per_megapixel, self.saturation = per_megapixel, saturation
-        self.gain = gain
+        self.gain = _gain_of(self.frames[0]) if gain is None else gain
         # Wrong stamps are better found now than in the first step.
         self._paste((1, 1), 0, np.random.default_rng(0))
         self.ranges = _check_ranges(sky_range, flux_range, noise_range)
@@ -421,15 +432,27 @@ def _check_labels(frames):
         raise ValueError(msg)
 
 
+def _gain_of(frame):
+    """Return the electrons per unit of a frame, or 1 where nothing tells it."""
+    try:
+        return conversion_factor(frame.unit, "electron", meta=frame.meta)
+    except ValueError:
+        return 1.0
+
+
+def _check_pair(name, limits, low):
+    if np.shape(limits) != (2,) or not low <= limits[0] <= limits[1] < np.inf:
+        msg = f"{name}={limits} must be two rising numbers, {low} or more."
+        raise ValueError(msg)
+
+
 def _check_ranges(sky, flux, noise):
     for name, limits, low in (
         ("sky_range", sky, -np.inf),
         ("flux_range", flux, 1e-6),
         ("noise_range", noise, 0),
     ):
-        if len(limits) != 2 or not low <= limits[0] <= limits[1] < np.inf:
-            msg = f"{name}={limits} must be two rising numbers, {low} or more."
-            raise ValueError(msg)
+        _check_pair(name, limits, low)
     return (tuple(sky), tuple(flux), tuple(noise))
 
 

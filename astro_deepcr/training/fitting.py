@@ -20,7 +20,7 @@ from ._team import gather_team
 from .checkpoint import identify, load_checkpoint, save_checkpoint
 from .config import TrainingConfig, check_about, check_keys
 from .mixture import split_data
-from .tasks import TASKS
+from .tasks import TASKS, check_channels
 from .teacher import soften
 
 __all__ = ["fit"]
@@ -431,7 +431,7 @@ def _describe(output, task, start, architecture, arguments, about):
 
 def _make_network(entry, start, config):
     """Return the network to be trained, with weights that the seed decides."""
-    network = _build(entry, config.seed)
+    network = check_channels(_build(entry, config.seed), entry)
     if start is not None:
         old = get_weights(start, task=None)
         state = load_state(resolve(old))

@@ -7,7 +7,7 @@ import torch
 from .calibration import fit_temperature, measure, operating_points
 from .losses import ONE_SIGMA, fill_loss, mask_loss
 
-__all__ = ["TASKS", "FillTask", "MaskTask"]
+__all__ = ["TASKS", "FillTask", "MaskTask", "check_channels"]
 
 # Errors beyond so many stated deviations count as this many.
 _CLIP = 10.0
@@ -16,7 +16,7 @@ _CLIP = 10.0
 class MaskTask:
     """Find cosmic rays: the output is a logit, the target what is hit."""
 
-    architecture = "plain-unet"
+    architecture, channels = "plain-unet", (1, 1)
 
     @staticmethod
     def to_input(batch, normalization):
@@ -77,7 +77,7 @@ class FillTask:
     weight tells which masked pixels count.
     """
 
-    architecture = "fill-unet"
+    architecture, channels = "fill-unet", (2, 2)
 
     @staticmethod
     def to_input(batch, normalization):
@@ -141,3 +141,35 @@ def _normal_light(batch):
 
 #: What `Weights` call ``task`` -> how it is learnt.
 TASKS = {"mask": MaskTask, "inpaint": FillTask}
+
+
+@torch.no_grad()
+def check_channels(network, entry):
+    """
+    Return a network if it takes and gives what its task needs.
+
+    Parameters
+    ----------
+    network : `torch.nn.Module`
+        On the CPU.
+    entry : `~astro_deepcr.weights.Weights`
+        With its task.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    taken, given = TASKS[entry.task].channels
+    try:
+        output = network(torch.zeros(1, taken, *[4 * entry.stride] * 2))
+        fits = output.shape[1] == given
+    except (IndexError, RuntimeError, ValueError):
+        fits = False
+    if fits:
+        return network
+    msg = (
+        f"A network {entry.architecture!r} with {dict(entry.arguments)} does not fit "
+        f"task={entry.task!r}, which needs {taken} channel(s) in and {given} out."
+    )
+    raise ValueError(msg)
