@@ -264,7 +264,7 @@ class TestPastedCosmicRays:
 
     def test_saturated_pixels_show_no_hit(self):
         image = np.full((96, 96), 100.0)
-        image[20:70] = 5000.0
+        image[20:50] = 5000.0
         image += np.random.default_rng(0).normal(0, 3, image.shape)
         image = np.minimum(image, 5000)
         options = {"per_megapixel": (9000, 9000), "saturation": 5000.0}
