@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "f5ba65d3458afd0b492e038a2ab42531b3b3943fd47dba0ebbce68c89fa3cfd3",
+        "a390cdffb67b1bb67a3fe3723695ad079b6a9a5f17482ce56de1c71975853ed1",
     ),
     _bundled(
         "universal-fast",
