@@ -4,7 +4,7 @@
 import numpy as np
 
 from .fill import fill_pixels, local_noise
-from .noise import measure_normalization, sky_and_noise
+from .noise import measure_normalization
 from .weights import get_weights
 
 __all__ = ["hit_probability", "replace_hit"]
@@ -13,7 +13,7 @@ __all__ = ["hit_probability", "replace_hit"]
 _BRIGHT = 20
 
 
-def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
+def hit_probability(pixels, entry, to_unit, device=None, orientations=1, fill=None):
     """
     Normalise a whole frame once, and run a mask network over it.
 
@@ -27,6 +27,9 @@ def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
         Gives for a unit the factor from that of the frame to it.
     device, orientations : optional
         As in `~astro_deepcr.cosmicray_deepcr`.
+    fill : `~astro_deepcr.weights.Weights`, optional
+        The inpainting network for masked pixels in stars and the like; by default the
+        bundled one.
 
     Returns
     -------
@@ -37,19 +40,27 @@ def hit_probability(pixels, entry, to_unit, device=None, orientations=1):
 
     values, factor = _in_unit_of(entry, pixels, to_unit)
     if pixels.mask.any():
-        values[pixels.mask], _ = fill_pixels(values, pixels.mask)
-        # A median makes a plateau of the core of a star, whose edge looks like a hit.
-        sky, noise = sky_and_noise(values, pixels.mask)
-        bright = pixels.mask & (values > sky + _BRIGHT * noise)
-        if bright.any():
-            fill = get_weights(None, task="inpaint")
-            light, _ = _fill_by_network(pixels, bright, fill, to_unit, device)
-            values[bright] = light * factor
+        light = _fill_masked(pixels, fill, to_unit, device)
+        values[pixels.mask] = light * factor
     image = measure_normalization(values, pixels.mask, entry).forward(values)
     del values  # a frame of memory
     probability = predict([image], entry, device=device, orientations=orientations)
     probability[pixels.mask] = 0
     return probability
+
+
+def _fill_masked(pixels, fill, to_unit, device):
+    """Return what stands for the masked pixels, which must not look like hits."""
+    light, _ = fill_pixels(pixels.values, pixels.mask)
+    # A median makes a plateau of the core of a star, whose edge looks like a hit.
+    fill = get_weights(None, task="inpaint") if fill is None else fill
+    frame = measure_normalization(pixels.values, pixels.mask, fill)
+    bright = np.zeros(pixels.mask.shape, bool)
+    bright[pixels.mask] = light > frame.offset + _BRIGHT * frame.scale
+    if bright.any():
+        told, _ = _fill_by_network(pixels, bright, fill, to_unit, device)
+        light[bright[pixels.mask]] = told
+    return light
 
 
 def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=None):

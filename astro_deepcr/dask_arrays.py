@@ -231,17 +231,21 @@ class _Frame:
 
     def probability(self, entry):
         """Return the probability of each pixel."""
+        fill = self.settle(get_weights(None, task="inpaint"))
         return self._map(
             _probability_of_block,
-            entry.halo + FILL_REACH,
-            entry.stride,
+            entry.halo + FILL_REACH + fill.halo,
+            math.lcm(entry.stride, fill.stride),
             np.float32,
             weights=entry,
+            fill=fill,
         )
 
     def clean(self, entry, threshold, grow, protect, method):
         """Return the data with cosmic rays replaced, and the mask of these."""
-        depth, strides = entry.halo + FILL_REACH + int(np.ceil(grow)), [entry.stride]
+        fill = self.settle(get_weights(None, task="inpaint"))
+        depth = entry.halo + FILL_REACH + fill.halo + int(np.ceil(grow))
+        strides = [entry.stride, fill.stride]
         if method is not None:
             depth += FILL_REACH
         if isinstance(method, Weights):
@@ -257,6 +261,7 @@ class _Frame:
             [("data", dtype), ("crmask", bool)],
             protect=self._plane(protect, bool, "protect"),
             weights=entry,
+            fill=fill,
             method=method,
             threshold=threshold,
             grow=grow,
@@ -312,18 +317,20 @@ def _chunks(sizes, depth, stride):
     return (side,) * (number - 1) + (length - side * (number - 1),)
 
 
-def _probability_of_block(pixels, data, _protect, *, weights, **run):
+def _probability_of_block(pixels, data, _protect, *, weights, fill, **run):
     if pixels is None:
         return np.zeros(data.shape, np.float32)
-    return hit_probability(pixels, weights, **run)
+    return hit_probability(pixels, weights, fill=fill, **run)
 
 
-def _clean_block(pixels, data, protect, *, weights, method, threshold, grow, **run):
+def _clean_block(
+    pixels, data, protect, *, weights, fill, method, threshold, grow, **run
+):
     dtype = np.result_type(data.dtype, np.float32).newbyteorder("=")
     both = np.zeros(data.shape, [("data", dtype), ("crmask", bool)])
     both["data"] = data
     if pixels is not None:
-        probability = hit_probability(pixels, weights, **run)
+        probability = hit_probability(pixels, weights, fill=fill, **run)
         crmask = find_cosmic_rays(
             probability, threshold, grow=grow, exclude=pixels.mask, protect=protect
         )

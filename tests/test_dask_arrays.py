@@ -135,16 +135,9 @@ class TestEqual:
 
 
 class TestLazy:
-    def test_nothing_is_computed(self, ccd):
-        def fail(block):
-            raise AssertionError
-
-        data = da.from_array(ccd.data, chunks=64).map_blocks(fail, dtype=np.float32)
-        frame = CCDData(data, unit="electron", meta=ccd.meta)
-        result = cosmicray_deepcr(frame, "acs-wfc", inpaint="median")
-        assert result.shape == SHAPE
-
-    def test_statistics_are_measured_once(self, ccd):
+    @pytest.mark.parametrize("normalization", ["sky-noise-asinh", "fixed"])
+    def test_statistics_are_measured_once(self, ccd, normalization):
+        """And nothing else is computed before it is asked for."""
         passes = []
 
         def look(block, block_info=None):
@@ -153,7 +146,7 @@ class TestLazy:
             return block
 
         data = da.from_array(ccd.data, chunks=96).map_blocks(look, dtype=np.float32)
-        weights = replace(get_weights("acs-wfc"), normalization="sky-noise-asinh")
+        weights = replace(get_weights("acs-wfc"), normalization=normalization)
         probability = cosmicray_probability(NDData(data, unit="electron"), weights)
         number = data.npartitions
         assert len(passes) == number
