@@ -6,10 +6,8 @@ from torch.nn import functional
 
 __all__ = ["cross_entropy", "dice_loss", "fill_loss", "mask_loss"]
 
-#: Share of the errors of filled pixels that are below the stated deviation.
-ONE_SIGMA = 0.683
-# So small an error, in units of the noise, is none.
-_TINY = 1e-4
+# Degrees of freedom: how heavy the tails of errors of filled pixels are.
+_FREEDOM = 3
 
 
 def cross_entropy(logits, target, weight):
@@ -102,9 +100,8 @@ def fill_loss(output, light, weight):
 
     Each pixel is weighted with its stated deviation, in units of about the photon
     noise, so that pixels about which little can be known teach something, too [1]_.
-    The deviation is learnt as the size that 68 % of the errors are below [2]_: the
-    deviation of a Gaussian, which rare hidden stars widen, would say too much of all
-    the other pixels.
+    The deviation is learnt as the scale of Student's t distribution: a Gaussian, whose
+    deviation rare hidden stars widen, would say too much of all the other pixels.
 
     Parameters
     ----------
@@ -129,30 +126,28 @@ def fill_loss(output, light, weight):
     ----------
     .. [1] Seitzer, M., et al. 2022, "On the Pitfalls of Heteroscedastic Uncertainty
        Estimation with Probabilistic Neural Networks", ICLR.
-    .. [2] Koenker, R. & Bassett, G. 1978, "Regression Quantiles", Econometrica 46, 33.
     """
     used = weight > 0
     total = _total(weight)
     value, log_std = output[:, 0].float()[used], output[:, 1].float()[used]
     light, weight = light[used], weight[used]
-    filled = value.sinh()
     # Like the square root of bright light: noise is about 1 everywhere.
-    root_std = (log_std.detach() + _log_slope(light)).exp()
-    loss = _far_off(_root(filled) - _root(light), root_std)
-    loss = loss + _misjudged(filled.detach() - light, log_std)
-    return (loss * root_std.clamp(0.25, 5) * weight).sum() / total
+    log_std = log_std + _log_slope(light)
+    error = _root(value.sinh()) - _root(light)
+    loss = _far_off(error, log_std.detach()) + _misjudged(error.detach(), log_std)
+    return (loss * log_std.detach().exp().clamp(0.25, 5) * weight).sum() / total
 
 
-def _far_off(error, std):
+def _far_off(error, log_std):
     """Half a square, and beyond ten deviations linear: few stars are hidden."""
-    size = error.abs() / (2 * std)
+    size = error.abs() / (2 * log_std.exp())
     return torch.where(size < 5, 0.5 * size**2, 5 * size - 12.5)
 
 
 def _misjudged(error, log_std):
-    """Smallest where `ONE_SIGMA` of all errors are below the stated deviation."""
-    above = torch.log(error.abs() + _TINY) - log_std
-    return torch.maximum(ONE_SIGMA * above, (ONE_SIGMA - 1) * above)
+    """Minus the logarithm of Student's t distribution, but for a constant."""
+    pull = error / log_std.exp()
+    return log_std + (_FREEDOM + 1) / 2 * torch.log1p(pull**2 / _FREEDOM)
 
 
 def _root(light):

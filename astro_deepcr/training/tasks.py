@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from .calibration import fit_temperature, measure, operating_points
-from .losses import ONE_SIGMA, fill_loss, mask_loss
+from .losses import fill_loss, mask_loss
 
 __all__ = ["TASKS", "FillTask", "MaskTask", "check_channels"]
 
@@ -102,7 +102,7 @@ class FillTask:
             "loss": fill_loss(output, truth, batch.weight),
             "median_bias": error.median(),
             "median_deviation": error.abs().median(),
-            "pull_68": np.quantile(pull.numpy(), ONE_SIGMA),
+            "pull_68": np.quantile(pull.numpy(), 0.683),
             "pull_std": pull.clamp_max(_CLIP).square().mean().sqrt(),
         }
         return {name: float(value) for name, value in figures.items()}
