@@ -155,6 +155,11 @@ def check_channels(network, entry):
     entry : `~astro_deepcr.weights.Weights`
         With its task.
 
+    Returns
+    -------
+    network : `torch.nn.Module`
+        The same.
+
     Raises
     ------
     ValueError
@@ -162,12 +167,13 @@ def check_channels(network, entry):
     """
     taken, given = TASKS[entry.task].channels
     try:
-        output = network(torch.zeros(1, taken, *[4 * entry.stride] * 2))
+        # What normalises batches must not learn from this one.
+        output = network.eval()(torch.zeros(1, taken, *[4 * entry.stride] * 2))
         fits = output.shape[1] == given
     except (IndexError, RuntimeError, ValueError):
         fits = False
     if fits:
-        return network
+        return network.train()
     msg = (
         f"A network {entry.architecture!r} with {dict(entry.arguments)} does not fit "
         f"task={entry.task!r}, which needs {taken} channel(s) in and {given} out."
