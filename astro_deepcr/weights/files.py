@@ -130,6 +130,8 @@ def save_weights(path, state, weights):
     ------
     ValueError
         If the name ends in something else.
+    ~astro_deepcr.exceptions.WeightsError
+        If it cannot be written; nothing is left of it then.
 
     Examples
     --------
