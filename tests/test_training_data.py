@@ -29,6 +29,7 @@ from astro_deepcr.training.losses import (
     dice_loss,
     fill_loss,
     mask_loss,
+    pull_scale,
 )
 from astro_deepcr.training.tasks import FillTask
 
@@ -454,14 +455,32 @@ class TestLosses:
             slopes.append(float(log_std.grad))
         assert slopes[0] < 0 < slopes[1]
 
+    def test_stated_deviations_are_standard_deviations(self):
+        """Of Gaussian errors; of others, but for what is far off."""
+        rng = np.random.default_rng(3)
+        error = torch.as_tensor(rng.normal(0, 0.1, size=(1, 200, 200)))
+        truth, slopes = torch.zeros_like(error), []
+        for stated in (0.097, 0.103):
+            log_std = torch.tensor(stated).log().requires_grad_()
+            output = torch.stack([error.asinh(), log_std.expand_as(truth)], dim=1)
+            fill_loss(output, truth, torch.ones_like(truth)).backward()
+            slopes.append(float(log_std.grad))
+        assert slopes[0] < 0 < slopes[1]
+        pull = error.numpy().ravel() / 0.1
+        assert pull_scale(pull) == pytest.approx(1, abs=0.02)
+        assert pull_scale(3 * pull) == pytest.approx(3, abs=0.06)
+        pull[:400] = 50  # one in a hundred: the standard deviation is 5
+        assert pull_scale(pull) == pytest.approx(1.07, abs=0.03)
+        assert pull_scale(np.zeros(3)) == 1
+
     def test_stated_deviations_mean_the_same_at_each_brightness(self):
         """Errors as wide are stated as wide, whatever the light below."""
         generator = torch.Generator().manual_seed(1)
-        error = 0.5 * torch.randn(1, 200, 200, generator=generator)
+        error = 0.2 * torch.randn(1, 200, 200, generator=generator)
         best = []
         for light in (0.0, 3.0, 100.0, 1e4):
             truth, slopes = torch.full_like(error, light), []
-            stated = torch.linspace(0.3, 0.5, 41)
+            stated = torch.linspace(0.16, 0.24, 41)
             for one in stated:
                 log_std = one.log().requires_grad_()
                 output = [(truth + error).asinh(), log_std.expand_as(truth)]

@@ -209,7 +209,7 @@ class TestLearns:
         assert np.allclose(fit_temperature(right, target, one), (1, 0), atol=1e-3)
         told = torch.cat([logits, logits * 0 + 2], dim=1)
         right = tasks.FillTask.correct(told, batch)
-        assert tasks.FillTask.measure(right, batch)["pull_68"] == pytest.approx(1)
+        assert tasks.FillTask.measure(right, batch)["pull_scale"] == pytest.approx(1)
         assert torch.equal(right[:, 0], told[:, 0])
 
     def test_fine_tuning_never_loses_the_start(self, trained, tmp_path):

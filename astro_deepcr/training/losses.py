@@ -1,13 +1,18 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What training makes small."""
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-__all__ = ["cross_entropy", "dice_loss", "fill_loss", "mask_loss"]
+__all__ = ["cross_entropy", "dice_loss", "fill_loss", "mask_loss", "pull_scale"]
 
-# Degrees of freedom: how heavy the tails of errors of filled pixels are.
-_FREEDOM = 3
+# Squares of pulls count as p**2 / (1 + p**2 / _TAIL): rare large ones hardly do. Of
+# Gaussian errors that are stated rightly, the mean of it is _MEAN.
+_TAIL = 10
+_MEAN = 0.7921
+# Steps to find the scale of pulls, each of which is twice as close or more.
+_ROUNDS = 40
 
 
 def cross_entropy(logits, target, weight):
@@ -100,8 +105,9 @@ def fill_loss(output, light, weight):
 
     Each pixel is weighted with its stated deviation, in units of about the photon
     noise, so that pixels about which little can be known teach something, too [1]_.
-    The deviation is learnt as the scale of Student's t distribution: a Gaussian, whose
-    deviation rare hidden stars widen, would say too much of all the other pixels.
+    The stated deviation is the standard deviation of Gaussian errors; but rare large
+    ones (a star was hidden, of which nobody could know) hardly widen what is said of
+    all the other pixels. They count as with Student's t distribution.
 
     Parameters
     ----------
@@ -138,6 +144,34 @@ def fill_loss(output, light, weight):
     return (loss * log_std.detach().exp().clamp(0.25, 5) * weight).sum() / total
 
 
+def pull_scale(pull):
+    """
+    How much wider pulls are than `fill_loss` wants them.
+
+    Parameters
+    ----------
+    pull : array_like of float
+        Errors over stated deviations, of any shape.
+
+    Returns
+    -------
+    scale : float
+        Stated deviations should be so many times as large: the standard deviation of
+        the pulls, but that rare large ones hardly count.
+
+    Examples
+    --------
+    >>> from astro_deepcr.training.losses import pull_scale
+    >>> round(pull_scale([-2.0, 2.0]), 3)
+    2.0
+    """
+    square = np.square(np.asarray(pull, float))
+    scale = float(square.mean()) or 1.0
+    for _ in range(_ROUNDS):
+        scale = (square / (1 + square / scale / _TAIL)).mean() / _MEAN or 1.0
+    return float(np.sqrt(scale))
+
+
 def _far_off(error, log_std):
     """Half a square, and beyond ten deviations linear: few stars are hidden."""
     size = error.abs() / (2 * log_std.exp())
@@ -145,9 +179,9 @@ def _far_off(error, log_std):
 
 
 def _misjudged(error, log_std):
-    """Minus the logarithm of Student's t distribution, but for a constant."""
+    """Least where the stated deviation is that of the errors, see `_TAIL`."""
     pull = error / log_std.exp()
-    return log_std + (_FREEDOM + 1) / 2 * torch.log1p(pull**2 / _FREEDOM)
+    return log_std + _TAIL / (2 * _MEAN) * torch.log1p(pull**2 / _TAIL)
 
 
 def _root(light):

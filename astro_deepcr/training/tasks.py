@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from .calibration import fit_temperature, measure, operating_points
-from .losses import fill_loss, mask_loss
+from .losses import fill_loss, mask_loss, pull_scale
 
 __all__ = ["TASKS", "FillTask", "MaskTask", "check_channels"]
 
@@ -103,6 +103,7 @@ class FillTask:
             "median_bias": error.median(),
             "median_deviation": error.abs().median(),
             "pull_68": np.quantile(pull.numpy(), 0.683),
+            "pull_scale": pull_scale(pull),
             "pull_std": pull.clamp_max(_CLIP).square().mean().sqrt(),
         }
         return {name: float(value) for name, value in figures.items()}
@@ -117,14 +118,14 @@ class FillTask:
     @classmethod
     def correct(cls, output, batch):
         """Return the output of the network once it is calibrated."""
-        shift = torch.tensor([0.0, np.log(cls.measure(output, batch)["pull_68"])])
+        shift = torch.tensor([0.0, np.log(cls.measure(output, batch)["pull_scale"])])
         return output + shift[:, None, None]
 
     @classmethod
     def calibrate(cls, state, output, batch):
-        """Return the state of a network that states what 68 % of errors are below."""
+        """Return the state of a network whose stated deviations are as large as its errors."""
         bias = state["body.head.bias"].clone()
-        bias[-len(bias) // 2 :] += np.log(cls.measure(output, batch)["pull_68"])
+        bias[-len(bias) // 2 :] += np.log(cls.measure(output, batch)["pull_scale"])
         return state | {"body.head.bias": bias}
 
     @classmethod
