@@ -103,7 +103,7 @@ def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=
     if generator is not None:
         sigma = local_noise(pixels.values, hit, pixels.mask)
         data[hit] += sigma * generator.standard_normal(sigma.size, np.float32)
-        std = std if isinstance(inpaint, str) else np.hypot(std, sigma)
+        std = np.hypot(std, sigma)
     return data, std
 
 

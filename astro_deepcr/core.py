@@ -24,6 +24,7 @@ from .arguments import (
 from .header import log_to_meta
 from .images import is_dask, parse_image, parse_mask, rebuild
 from .masks import check_fraction, find_cosmic_rays
+from .noise import sky_and_noise
 from .units import conversion_factor, noise_floor
 from .weights import get_weights
 
@@ -120,8 +121,9 @@ def cosmicray_deepcr(
         Whether flagged pixels are added to the result's mask.
     add_uncertainty : bool, optional
         Whether an `~astropy.nddata.NDData` without uncertainty gets one: the Poisson
-        and read noise of its pixels, for which ``readnoise`` is needed, and the
-        expected deviation of those that were replaced.
+        and read noise of its pixels, for which ``readnoise`` is needed, that of a
+        sky that was subtracted before, which is measured, and the expected
+        deviation of those that were replaced.
     flag_bit : int or str, optional
         Bit (4096, 'hst', 'jwst', ..., see `astro_deepcr.flags`) that flagged pixels
         get in the ``.flags`` of a `~astropy.nddata.CCDData`. Mind that slicing
@@ -195,7 +197,7 @@ def cosmicray_deepcr(
     if protect is not None:
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
-    deviation = _deviation(add_uncertainty, ccd, readnoise, floor)
+    deviation = _deviation(add_uncertainty, ccd, pixels, readnoise, floor)
 
     crmask = find_cosmic_rays(
         hit_probability(pixels, entry, to_unit, device, orientations),
@@ -379,7 +381,7 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
-def _deviation(wanted, ccd, readnoise, floor):
+def _deviation(wanted, ccd, pixels, readnoise, floor):
     """Return a function of the data that gives a new uncertainty, or `None`."""
     if not wanted:
         return None
@@ -391,7 +393,11 @@ def _deviation(wanted, ccd, readnoise, floor):
     if readnoise is None:
         msg = "add_uncertainty=True needs the read noise: pass readnoise=... electrons."
         raise ValueError(msg)
-    return lambda data: StdDevUncertainty(floor(data))
+    sky, noise = sky_and_noise(pixels.values, pixels.mask)
+    sky += np.median(pixels.background)
+    # Where the sky was subtracted before, only its noise is left to tell of it.
+    unseen = np.sqrt(max(noise**2 - floor(sky) ** 2, 0.0)) if sky < noise else 0.0
+    return lambda data: StdDevUncertainty(np.hypot(floor(data), unseen))
 
 
 def _log(meta, provenance, hit, inpaint, add_keyword):

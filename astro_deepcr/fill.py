@@ -15,6 +15,8 @@ _RADII = (2, 4, 8, 16)
 FILL_REACH = _RADII[-1]
 # A median of fewer neighbours than this says little.
 _MIN_GOOD = 4
+# Noise drawn from the scatter of fewer would be larger: squares of it count.
+_MANY_GOOD = 40
 # Numbers that a batch of windows may hold: 32 MB of float32.
 _BATCH_NUMBERS = 8_000_000
 # Second difference that keeps the size of noise.
@@ -120,7 +122,7 @@ def local_noise(values, fill, bad=None):
     unknown = np.isnan(known)
     if unknown.all():  # no 3 x 3 good pixels are left together
         return fill_pixels(values, fill, bad)[1]
-    windows = _fill_windows(known, fill, ~unknown, _median)
+    windows = _fill_windows(known, fill, ~unknown, _scatter, _MANY_GOOD)
     return windows[1]
 
 
@@ -128,7 +130,7 @@ def _names():
     return ", ".join(repr(name) for name in FILL_METHODS)
 
 
-def _fill_windows(values, fill, good, estimate):
+def _fill_windows(values, fill, good, estimate, least=_MIN_GOOD):
     """Fill from windows that grow until they hold enough good pixels."""
     rows, columns = np.nonzero(fill)
     filled = np.empty(rows.size, np.float32)
@@ -143,7 +145,7 @@ def _fill_windows(values, fill, good, estimate):
         for part in np.split(todo, range(batch, todo.size, batch)):
             windows = _gather(padded, rows[part], columns[part], radius)
             count = np.count_nonzero(~np.isnan(windows), axis=1)
-            enough = count >= _MIN_GOOD
+            enough = count >= (least if radius < FILL_REACH else _MIN_GOOD)
             done = part[enough]
             filled[done], std[done] = estimate(
                 windows[enough], count[enough], distance2
@@ -178,7 +180,13 @@ def _gather(padded, rows, columns, radius):
 # the spread of the neighbours, and the error of the estimate itself.
 
 
-def _median(windows, count, _distance2):
+def _median(windows, count, distance2):
+    """Median, and the scatter of the others with the error of the median."""
+    median, scatter = _scatter(windows, count, distance2)
+    return median, scatter * np.sqrt(1 + np.pi / 2 / count)
+
+
+def _scatter(windows, count, _distance2):
     """Median, and half the distance between the 16th and 84th percentiles."""
     ordered = np.sort(windows, axis=1)  # NaN last
     row = np.arange(count.size)
@@ -190,7 +198,10 @@ def _median(windows, count, _distance2):
     lower = ordered[row, low] * (1 - part) + ordered[row, low + 1] * part
     high = count - 1 - low
     upper = ordered[row, high] * (1 - part) + ordered[row, high - 1] * part
-    return median, (upper - lower) / 2 * np.sqrt(1 + np.pi / 2 / count)
+    scatter = (upper - lower) / 2
+    coarse = (lower == median) | (upper == median)  # quantised: ranks say little
+    scatter[coarse] = np.nanstd(windows[coarse], axis=1)
+    return median, scatter
 
 
 def _mean(windows, count, _distance2):

@@ -193,7 +193,7 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
 def _frame(hdus, index, unit, bad_bits, filename):
     """Return the frame of one HDU."""
     header = merged_header(hdus, index)
-    data, mask = _read_image(hdus[index], filename), None
+    data, mask = read_image(hdus[index], filename), None
     own = own_mask(hdus, index)
     if own is not None:
         mask = read_data(hdus[own], filename) != 0
@@ -310,7 +310,7 @@ def read_data(hdu, filename):
         raise OSError(msg) from err
 
 
-def _read_image(hdu, filename):
+def read_image(hdu, filename):
     """Return the data of an image, NaN where they are BLANK."""
     blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
     data = read_data(hdu, filename)

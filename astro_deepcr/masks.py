@@ -63,9 +63,9 @@ def find_cosmic_rays(
     allowed = np.ones(probability.shape, bool) if exclude is None else ~exclude
     if protect is not None:
         allowed &= ~protect
-    crmask = (probability > threshold) & allowed
+    crmask = (probability >= threshold) & allowed
     if neighbor_threshold is not None:
-        candidates = (probability > neighbor_threshold) & allowed
+        candidates = (probability >= neighbor_threshold) & allowed
         crmask = ndimage.binary_propagation(crmask, TOUCHING, mask=candidates)
     if grow:
         crmask = grow_mask(crmask, grow) & allowed

@@ -45,7 +45,9 @@ def sky_and_noise(values, mask=None):
         Median of the pixels.
     noise : float
         ``1.4826 * median(|I(x + 1) - I(x)|) / sqrt(2)``. Where most neighbours
-        are equal, their mean absolute difference; 1 for a constant image.
+        are equal, as in coarsely quantised images, the root mean square of the
+        differences over sqrt(2), those beyond twice the median of the others
+        counting as that; 1 for a constant image.
 
     Examples
     --------
@@ -68,7 +70,10 @@ def sky_and_noise(values, mask=None):
         differences = np.abs(good - sky)
     noise = MAD_TO_STD * float(np.median(differences)) / np.sqrt(2)
     if noise == 0:  # more than half of the neighbours are equal
-        noise = float(differences.mean(dtype=np.float64))
+        steps = differences[differences > 0]
+        largest = 2 * np.median(steps) if steps.size else 0  # more is no noise
+        clipped = np.minimum(differences, largest, dtype=np.float64)
+        noise = float(np.sqrt(np.mean(clipped**2) / 2))
     return sky, (noise if noise > 0 else 1.0)
 
 

@@ -16,8 +16,14 @@ from .weights import mismatch
 
 __all__ = ["frame_quality", "unusable_frame"]
 
-# Size of a pixel in micrometres; cameras of amateurs write it with binning.
-_PIXEL_KEYWORDS = ("XPIXSZ", "PIXSIZE1", "PIXSIZE")
+# Size of a pixel in micrometres: as binned (cameras of amateurs), or as it was made.
+_BINNED_KEYWORDS, _PIXEL_KEYWORDS = ("XPIXSZ",), ("PIXSIZE1", "PIXSIZE")
+# How many pixels are one, along rows and columns.
+_BINNING_KEYWORDS = (
+    ("BINAXIS1", "BINAXIS2"),
+    ("XBINNING", "YBINNING"),
+    ("CCDXBIN", "CCDYBIN"),
+)
 # Where telescopes and instruments are, if not on a mountain.
 _ORBITS = dict.fromkeys(("HST", "ACS", "WFC3", "STIS", "WFPC2"), "low Earth orbit")
 _ORBITS |= dict.fromkeys(("JWST", "EUCLID", "GAIA", "ROMAN"), "L2")
@@ -148,8 +154,31 @@ def _exposure(pixels, meta, pixel_size):
 
 
 def _pixel_size(meta):
+    """Return the side of a square as large as a pixel, or None."""
+    for key in _BINNED_KEYWORDS:
+        if _is_positive(meta.get(key)):
+            return meta[key] * u.um
+    made = _size_as_made(meta)
+    return None if made is None else made * np.sqrt(_binning(meta))
+
+
+def _binning(meta):
+    """Return how many pixels of the detector are one of the image."""
+    for keys in _BINNING_KEYWORDS:
+        if all(_is_positive(meta.get(key)) for key in keys):
+            return meta[keys[0]] * meta[keys[1]]
+    parts = str(meta.get("CCDSUM", "")).split()
+    whole = len(parts) == 2 and all(part.isdigit() for part in parts)
+    return max(int(parts[0]) * int(parts[1]), 1) if whole else 1
+
+
+def _is_positive(value):
+    return isinstance(value, (int, float)) and value > 0
+
+
+def _size_as_made(meta):
     for key in _PIXEL_KEYWORDS:
-        if isinstance(meta.get(key), (int, float)) and meta[key] > 0:
+        if _is_positive(meta.get(key)):
             return meta[key] * u.um
     camera, chip = (str(meta.get(k, "")).strip() for k in ("INSTRUME", "DETECTOR"))
     for name in (f"{camera}/{chip}", camera):

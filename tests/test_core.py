@@ -387,7 +387,32 @@ class TestUncertainty:
         assert np.std(filled.data[truth] - 100) < 5  # the noise of a pixel is 10
 
 
+    def test_noise_of_a_sky_that_was_subtracted(self):
+        """Nothing in the values tells of it any more."""
+        image = np.random.default_rng(0).poisson(400, (200, 200)) - 400.0
+        for level in (0, 400):
+            ccd = CCDData(image + level, unit="electron")
+            cleaned = cosmicray_deepcr(ccd, readnoise=3, add_uncertainty=True)
+            assert np.median(cleaned.uncertainty.array) == pytest.approx(20, rel=0.1)
+        ccd = CCDData(image, unit="electron")
+        cleaned = cosmicray_deepcr(
+            ccd, readnoise=3, add_uncertainty=True, background=-400.0
+        )
+        assert np.median(cleaned.uncertainty.array) == pytest.approx(20, rel=0.1)
+
+
 class TestNoise:
+    @pytest.mark.parametrize("method", ["median", "idw"])
+    def test_stated_deviation_from_a_reading(self, method):
+        """Of the reading that was drawn from the one that would have been there."""
+        rng = np.random.default_rng(0)
+        image, hit = rng.normal(100, 10, (300, 300)), rng.random((300, 300)) < 0.005
+        ccd = CCDData(image, unit="electron")
+        ccd.uncertainty = StdDevUncertainty(np.full(image.shape, 10.0))
+        filled = inpaint_cosmicrays(ccd, hit, method, noise=rng)
+        pull = (filled.data - image)[hit] / filled.uncertainty.array[hit]
+        assert np.std(pull) == pytest.approx(1, abs=0.1)
+
     def test_statistics_of_the_neighbours(self):
         image, truth = draw_frame((300, 300), tracks=400)
         for method in ("network", "median"):

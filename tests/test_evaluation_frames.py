@@ -126,6 +126,11 @@ def test_each_chip_has_its_own_truth(tmp_path):
     assert [frame.ccd.data[0, 0] for frame in frames] == [2, 1]
     assert [frame.truth.all() for frame in frames] == [False, True]
     assert [frame.ignore.all() for frame in frames] == [True, False]
+    blank = fits.ImageHDU(np.full((3, 4), 9, np.uint16), name="SCI", ver=1)
+    blank.header["BLANK"] = 9 - 32768
+    hdus["SCI", 1] = blank
+    hdus.writeto(tmp_path / "blank.fits")
+    assert [f.bad.all() for f in read_frames(tmp_path / "blank.fits")] == [False, True]
     del hdus["MASK", 1]
     hdus.writeto(tmp_path / "b.fits")
     with pytest.raises(ValueError, match=r"no MASK extension .* for its image SCI,1"):

@@ -161,6 +161,12 @@ class TestQuality:
         assert self.judge(cleaned, pixel_size=30)["rate"] == pytest.approx(standard / 4)
         larger = self.judge(cleaned, meta={"XPIXSZ": 7.5})["rate"]
         assert larger == pytest.approx(4 * standard)
+        binned = {"BINAXIS1": 2, "BINAXIS2": 2}, {"CCDSUM": "2 2"}
+        for meta in (*binned, {"XBINNING": 4, "YBINNING": 1}):
+            rate = self.judge(cleaned, meta=meta)["rate"]
+            assert rate == pytest.approx(standard / 4)
+        both = {"XPIXSZ": 7.5, "XBINNING": 2, "YBINNING": 2}  # of a binned pixel
+        assert self.judge(cleaned, meta=both)["rate"] == pytest.approx(larger)
         unknown = {"INSTRUME": "mine", "DETECTOR": "new"}
         assert self.judge(cleaned, meta=unknown)["rate"] is None
         assert self.judge(cleaned, meta={"EXPTIME": 0.0})["rate"] is None

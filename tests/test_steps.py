@@ -3,15 +3,17 @@
 
 import numpy as np
 import pytest
+import torch
 from astropy import units as u
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from astro_deepcr.fill import fill_pixels
+from astro_deepcr.fill import fill_pixels, local_noise
 from astro_deepcr.flags import COSMIC_RAY_BITS, HST, parse_flag_bit
 from astro_deepcr.masks import find_cosmic_rays, grow_mask
 from astro_deepcr.noise import Normalization, measure_normalization, sky_and_noise
 from astro_deepcr.tiling import cut_tile, plan_tiles, stitch_tile
+from astro_deepcr.training._batch import measure_images
 from astro_deepcr.units import conversion_factor, parse_gain, parse_readnoise
 from astro_deepcr.weights import get_weights
 
@@ -45,6 +47,21 @@ class TestNoise:
         few = np.zeros((50, 50))
         few[::5, ::5] = 1
         assert 0 < sky_and_noise(few)[1] < 1
+
+    def test_hits_of_a_coarse_frame_are_no_noise(self):
+        """Most of its pixels are equal, so that hits make most of the rest."""
+        rng = np.random.default_rng(0)
+        for image in (rng.poisson(0.05, (200, 200)), rng.normal(0, 0.3, (200, 200))):
+            frame = np.rint(image).astype(np.float32)
+            noise = sky_and_noise(frame)[1]
+            assert 0.5 * frame.std() < noise < 2 * frame.std()
+            frame[rng.random(frame.shape) < 0.03] = 3000
+            hit = sky_and_noise(frame)[1]
+            assert hit < 2.5 * noise
+            measured = measure_images(torch.tensor(frame)[None], "sky-noise-asinh")
+            assert float(measured[1]) == pytest.approx(hit, rel=1e-5)
+
+    def test_one_pixel(self):
         assert sky_and_noise(np.array([[3.0]])) == (3, 1)
 
     @pytest.mark.parametrize("period", [3, 8, 16])
@@ -74,6 +91,12 @@ class TestNoise:
 
 
 class TestMasks:
+    def test_threshold_itself_is_flagged(self):
+        """As in the evaluation, which thresholds by rate come from."""
+        probability = np.array([[0.9, 0.9, 0.5, 0.2]])
+        crmask = find_cosmic_rays(probability, 0.9, neighbor_threshold=0.5)
+        assert crmask.tolist() == [[True, True, True, False]]
+
     def test_chain_of_neighbors_stops_at_excluded_pixels(self):
         probability = np.array([[0.9, 0.3, 0.3, 0.3]])
         exclude = np.array([[False, False, True, False]])
@@ -158,6 +181,23 @@ class TestFill:
         filled, std = fill_pixels(image, hit)
         assert np.all(np.abs(filled - 7) < 1.5)
         assert std[-1] == pytest.approx(1, rel=0.2)
+
+    @pytest.mark.parametrize("sigma", [0.3, 1, 10])
+    def test_stated_deviation_of_a_reading(self, sigma):
+        """Also of coarse values."""
+        rng = np.random.default_rng(2)
+        image = np.rint(rng.normal(0, sigma, (300, 300))).astype(np.float32)
+        hit = rng.random(image.shape) < 0.004
+        filled, std = fill_pixels(image, hit)
+        error = np.std(filled - image[hit])
+        assert np.sqrt(np.mean(std**2)) == pytest.approx(error, rel=0.15)
+
+    def test_noise_of_neighbours_is_not_exaggerated(self):
+        rng = np.random.default_rng(3)
+        image = rng.normal(0, 10, (400, 400)).astype(np.float32)
+        hit = rng.random(image.shape) < 0.003
+        noise = local_noise(image, hit)
+        assert np.sqrt(np.mean(noise**2)) == pytest.approx(10, rel=0.05)
 
     def test_batches_do_not_matter(self, plane, monkeypatch):
         hit = np.random.default_rng(0).random(plane.shape) < 0.3

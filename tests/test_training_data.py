@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import CCDData
 
 from astro_deepcr.evaluation import LabelledFrame
@@ -117,11 +118,11 @@ class TestLabelledFrames:
 
     def test_changes_of_the_frame(self, frames):
         plain = draw(LabelledFrames(*frames))
-        more = LabelledFrames(*frames, sky_range=(2, 2))
-        assert np.allclose(draw(more).image - plain.image, 2 * SKY, rtol=0.02)
-        assert np.allclose(draw(more).to_input("mean"), plain.to_input("mean"), 0, 0.01)
-        known = LabelledFrames(*frames, sky=50.0, sky_range=(1, 1))
-        assert np.allclose(draw(known).image - plain.image, 50, atol=0.01)
+        less = draw(LabelledFrames(*frames, sky_range=(-0.5, -0.5)))
+        assert np.allclose(less.image - plain.image, -0.5 * SKY, rtol=0.02)
+        assert np.allclose(less.to_input("mean"), plain.to_input("mean"), 0, 0.01)
+        known = LabelledFrames(*frames, sky=50.0, sky_range=(-1, -1))
+        assert np.allclose(draw(known).image - plain.image, -50, atol=0.01)
         twice = draw(LabelledFrames(*frames, flux_range=(2, 2)))
         assert np.allclose(twice.image, 2 * plain.image)
         assert np.allclose(twice.to_input("mean"), plain.to_input("mean"), 0, 1e-3)
@@ -129,16 +130,30 @@ class TestLabelledFrames:
         assert np.isclose((noisy.image - plain.image).std(), 3 * 11, rtol=0.1)
         assert np.allclose(noisy.scale, plain.scale * 10**0.5, rtol=1e-3)
 
+    @pytest.mark.parametrize("gain", [1.0, 4.0])
+    def test_more_sky_is_noisier(self, frames, gain):
+        """So that the network sees another frame, not the same at another level."""
+        images = [CCDData(x, unit="adu", meta={"GAIN": gain}) for x in frames[0]]
+        plain = draw(LabelledFrames(images, frames[1]), 20)
+        more = LabelledFrames(images, frames[1], sky_range=(3, 3), flux_range=(2, 2))
+        added = draw(more, 20)
+        photons = added.image - 2 * plain.image
+        assert np.isclose(photons.mean(), 6 * SKY, rtol=0.02)
+        assert np.isclose(photons.std(), 2 * (3 * SKY / gain) ** 0.5, rtol=0.05)
+        noise = np.hypot(plain.scale.numpy(), (3 * SKY / gain) ** 0.5)
+        assert np.allclose(added.scale, 2 * noise, rtol=0.02)
+        assert np.allclose(added.offset, 2 * (plain.offset + 3 * SKY), rtol=0.02)
+
     def test_level_of_a_sky_that_was_subtracted(self, frames):
         """It scales what is added; the input is normalised as when it is used."""
         images = [image - SKY for image in frames[0]]
         plain = draw(LabelledFrames(images, frames[1]))
         told = draw(LabelledFrames(images, frames[1], sky=SKY))
         assert equal(plain, told)
-        more = {"sky": SKY, "sky_range": (2.0, 2.0)}
-        added = draw(LabelledFrames(images, frames[1], **more))
-        assert torch.allclose(added.image, plain.image + 2 * SKY, atol=1e-3)
-        assert torch.allclose(added.offset, plain.offset + 2 * SKY, atol=1e-3)
+        less = {"sky": SKY, "sky_range": (-0.5, -0.5)}
+        changed = draw(LabelledFrames(images, frames[1], **less))
+        assert torch.allclose(changed.image, plain.image - SKY / 2, atol=1e-3)
+        assert torch.allclose(changed.offset, plain.offset - SKY / 2, atol=1e-3)
 
     @pytest.mark.parametrize("one", ["frame.fits", CCDData([[1.0]], unit="adu")])
     def test_one_frame_is_no_list(self, one):
@@ -188,6 +203,25 @@ class TestLabelledFrames:
         kinds = (labels, tmp_path / "one.fits", one)
         first, *others = (draw(LabelledFrames([x]), 8) for x in kinds)
         assert all(equal(first, other) for other in others)
+
+    def test_all_images_of_a_file(self, frames, tmp_path):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for version in (1, 2):
+            for name, plane in zip(("SCI", "MASK"), frames, strict=True):
+                values = np.asarray(plane[version - 1], np.float32)
+                values = values.astype(np.uint8) if name == "MASK" else values
+                hdus.append(fits.ImageHDU(values, name=name, ver=version))
+        hdus.writeto(tmp_path / "two.fits")
+        source = LabelledFrames([tmp_path / "two.fits"])
+        assert len(source) == 2
+        assert np.array_equal(source.frames[1].target, frames[1][1])
+        with pytest.raises(ValueError, match=r"Frame 0, .*two.fits, holds 2 images"):
+            LabelledFrames([tmp_path / "two.fits"], masks=[frames[1][0]])
+        del hdus["MASK", 1], hdus["MASK", 2]
+        for hdu in hdus[1:]:
+            hdu.header["BUNIT"] = "adu"
+        hdus.writeto(tmp_path / "clean.fits")
+        assert len(PastedCosmicRays([tmp_path / "clean.fits"], STAMPS)) == 2
 
     def test_clean_frame_of_a_file(self, clean, tmp_path):
         CCDData(clean[0], unit="adu").write(tmp_path / "clean.fits")
@@ -256,6 +290,15 @@ class TestPastedCosmicRays:
         assert np.allclose(source.stamps[0], 1000 * STAMPS[0])
         with pytest.raises(ValueError, match="is in electron, and the image in adu"):
             PastedCosmicRays(ccds, [stamp * u.electron for stamp in STAMPS])
+
+    def test_validation_has_stamps_of_its_own(self, clean):
+        stamps = [np.full((1, 1), 100.0 + i) for i in range(10)]
+        train, held = PastedCosmicRays(clean, stamps).split(0.3)
+        sizes = [{float(x[0, 0]) for x in one.stamps} for one in (train, held)]
+        assert [len(one) for one in sizes] == [7, 3]
+        assert not sizes[0] & sizes[1]
+        train, held = PastedCosmicRays(clean, stamps[:1]).split(0.3)
+        assert train.stamps is held.stamps
 
     def test_gain_of_the_header(self, clean):
         ccds = [CCDData(clean[0], unit="adu", meta={"GAIN": 10.0})]
@@ -387,6 +430,8 @@ class TestSimulatedFrames:
             draw(SimulatedFrames(), 2, form=InputForm(unit="Jy"))
 
     def test_bad_numbers(self):
+        with pytest.raises(ValueError, match="SimulatedFrames holds 'scnes', which"):
+            SimulatedFrames(scnes="stars")
         with pytest.raises(ValueError, match="pool=0 and side=256 must be 1 or more"):
             SimulatedFrames(pool=0)
         with pytest.raises(ValueError, match="processes=-1 0 or more"):

@@ -316,6 +316,26 @@ class TestStopsAndGoesOn:
         weights = fit(frames, path, **SHORT, validate_every=1, patience=2)
         assert weights.metrics["steps"] == 4
 
+    def test_stopped_after_an_early_stop(self, frames, tmp_path, monkeypatch):
+        """All that is left is to write: going on would give another result."""
+        losses = iter([0.5, 0.3, 0.4, 0.6, 0.1])
+
+        def measured(*args):
+            metrics, scores = measure(*args)
+            return metrics | {"loss": next(losses, 0.05)}, scores
+
+        def full(*_args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tasks, "measure", measured)
+        path = tmp_path / "one.safetensors"
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting, "_finish", full)
+            with pytest.raises(OSError, match="No space left"):
+                fit(frames, path, **SHORT, validate_every=1, patience=2)
+        weights = fit(frames, path, **SHORT, validate_every=1, patience=2)
+        assert weights.metrics["steps"] == 4
+
     def test_nan_loss(self, frames, tmp_path, monkeypatch):
         """Stops, and keeps the checkpoint from before."""
         original = tasks.mask_loss
@@ -458,6 +478,7 @@ class TestStopsAndGoesOn:
         assert identify(source) != first
         assert identify({"processes": 2}) == identify({"processes": 0})
         assert identify(u.Quantity([1, 2], "s")) == identify(np.array([1.0, 2]))
+        assert identify(np.eye(3)) != identify(np.eye(3)[::-1])
         assert identify(np.array(["a"])) != identify(np.array(["b"]))
 
     def test_damaged_checkpoint(self, frames, tmp_path):
@@ -478,6 +499,7 @@ class TestBadInput:
             ({"precision": "int8"}, ValueError, "precision='int8' must be one of"),
             ({"epochs": 3}, ValueError, "'epochs', which is not known; known are"),
             ({"patience": 0}, ValueError, "patience=0 must be between 1"),
+            ({"reparametrize": "no"}, TypeError, "reparametrize='no' must be True"),
             (
                 {"about": {"normalization": "sky-noise"}},
                 ValueError,

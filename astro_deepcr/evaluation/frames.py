@@ -18,6 +18,7 @@ from ..fits_files import (
     open_fits,
     parse_unit,
     read_data,
+    read_image,
 )
 from ..flags import MASK_BITS
 from ..units import conversion_factor
@@ -269,7 +270,7 @@ def read_frames(
             raise ValueError(msg)
         for sci in found:
             header = merged_header(hdus, hdus.index(sci))
-            data = np.array(read_data(sci, path), np.float32)
+            data = np.array(read_image(sci, path), np.float32)
             data -= bias(data) if callable(bias) else bias
             wanted = header.get("BUNIT") if unit is None else unit
             plane = _truth_plane(hdus, sci if len(found) > 1 else None, dq_bits, path)

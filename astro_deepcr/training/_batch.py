@@ -162,7 +162,11 @@ def measure_images(images, normalization, fixed_scale=1.0):
 def _sky_and_noise(images, flat):
     differences = (images[:, :, 1:] - images[:, :, :-1]).abs().flatten(1)
     noise = MAD_TO_STD / math.sqrt(2) * _median(differences)
-    noise = torch.where(noise > 0, noise, differences.mean(dim=1))
+    if (noise == 0).any():  # as in astro_deepcr.noise
+        steps = torch.where(differences > 0, differences, torch.nan)
+        largest = 2 * steps.nanmedian(dim=1, keepdim=True).values.nan_to_num()
+        clipped = differences.minimum(largest)
+        noise = torch.where(noise > 0, noise, clipped.square().mean(dim=1).div(2).sqrt())
     return _median(flat), torch.where(noise > 0, noise, 1.0)
 
 

@@ -10,9 +10,9 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ..evaluation.frames import LabelledFrame
-from ..evaluation.frames import read_frame as read_labelled
+from ..evaluation.frames import read_frames as read_labelled
 from ..fill import fill_pixels
-from ..fits_files import read_frame
+from ..fits_files import read_frames
 from ..images import parse_image, parse_mask
 from ..noise import NORMALIZATIONS, sky_and_noise
 from ..units import conversion_factor
@@ -44,6 +44,14 @@ class Frame:
     noise: float
     level: float
 
+    @property
+    def gain(self):
+        """Electrons per unit of the frame, or 1 where nothing tells it."""
+        try:
+            return conversion_factor(self.unit, "electron", meta=self.meta)
+        except ValueError:
+            return 1.0
+
     def normalization(self, name):
         """Measure offset and scale in the unit of the frame."""
         if name == "sky-noise-asinh":
@@ -65,6 +73,7 @@ class Cutouts:
     noise: np.ndarray
     level: np.ndarray
     factor: np.ndarray
+    gain: np.ndarray
 
     def to_batch(self, form, device):
         """Return what the network learns from, in its unit."""
@@ -92,30 +101,39 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
     if isinstance(frames, (str, Path, CCDData)):
         msg = f"One {type(frames).__name__} is given as frames; give a list of them."
         raise TypeError(msg)
-    number = len(frames)
-    if not number:
+    if not len(frames):
         msg = "There are no frames to train on; give one or more."
         raise ValueError(msg)
     for name, given in (("masks", masks), ("ignore", ignore)):
-        if given is not None and len(given) != number:
-            msg = f"There are {number} frames but {len(given)} {name}; give one each."
+        if given is not None and len(given) != len(frames):
+            msg = (
+                f"There are {len(frames)} frames but {len(given)} {name}; give one each."
+            )
             raise ValueError(msg)
-    levels = [None] * number if sky is None else np.broadcast_to(sky, number)
-    return [
-        _parse(
-            i,
-            frames[i],
-            None if masks is None else masks[i],
-            None if ignore is None else ignore[i],
-            levels[i],
-            clean=clean,
-        )
-        for i in range(number)
-    ]
+    none = [None] * len(frames)
+    levels = none if sky is None else np.broadcast_to(sky, len(frames))
+    parsed = []
+    for i, frame in enumerate(frames):
+        mask = None if masks is None else masks[i]
+        hidden = None if ignore is None else ignore[i]
+        parts = _read(i, frame, clean=clean) if _is_path(frame) else [frame]
+        if len(parts) > 1 and not (mask is None and hidden is None):
+            msg = (
+                f"Frame {i}, {frame}, holds {len(parts)} images; give them as arrays or "
+                "CCDData, each with its mask."
+            )
+            raise ValueError(msg)
+        for part in parts:
+            parsed.append(_parse(i, part, mask, hidden, levels[i], clean=clean))
+    return parsed
+
+
+def _is_path(frame):
+    return isinstance(frame, (str, Path))
 
 
 def _parse(i, frame, mask, ignore, level, *, clean):
-    image, own_mask, own_ignore = _unpack(i, frame, clean=clean)
+    image, own_mask, own_ignore = _unpack(frame)
     pixels = parse_image(image)
     shape = pixels.values.shape
     mask = own_mask if mask is None else mask
@@ -139,27 +157,25 @@ def _parse(i, frame, mask, ignore, level, *, clean):
     return Frame(values, target, ~hidden, pixels.unit, pixels.meta, sky, noise, level)
 
 
-def _unpack(i, frame, *, clean):
+def _unpack(frame):
     """Return image, mask and ignore mask of what stands for a frame."""
     if isinstance(frame, CosmicRayLabels):
         return frame.ccd, frame.cosmic_rays, frame.ignore
     if isinstance(frame, LabelledFrame):
         return with_gain(frame.ccd, frame.gain), frame.truth, frame.ignored
-    if isinstance(frame, (str, Path)):
-        return _read(i, frame, clean=clean)
     if isinstance(frame, CCDData):
         return frame, None, None
     return np.asanyarray(frame), None, None
 
 
 def _read(i, path, *, clean):
-    """Read a FITS file; one of a clean frame needs no extension MASK."""
+    """Read all images of a FITS file; those of clean frames need no extension MASK."""
     try:
         with fits.open(path) as hdus:
             labelled = any(hdu.name.strip() == "MASK" for hdu in hdus)
         if clean and not labelled:
-            return read_frame(path)[0], None, None
-        return _unpack(i, read_labelled(path), clean=clean)
+            return [ccd for _, ccd in read_frames(path)]
+        return list(read_labelled(path))
     except OSError as err:
         msg = f"Frame {i}, {path}, cannot be read as FITS: {err}."
         raise ValueError(msg) from err
@@ -232,6 +248,7 @@ def cut_frames(frames, n, crop, rng, form, ranges):
         scale,
         *np.array(facts, np.float32).T,
         np.array(factor, np.float32),
+        np.array([frame.gain for frame in chosen], np.float32),
     )
     _change(cutouts, rng, *ranges)
     return cutouts
@@ -258,7 +275,9 @@ def _change(cutouts, rng, sky_range, flux_range, noise_range):
     n = len(cutouts.image)
     more = cutouts.level * rng.uniform(*sky_range, size=n).astype(np.float32)
     flux = np.exp(rng.uniform(*np.log(flux_range), size=n)).astype(np.float32)
-    added = cutouts.noise * flux * rng.uniform(*noise_range, size=n).astype(np.float32)
+    added = cutouts.noise * rng.uniform(*noise_range, size=n).astype(np.float32)
+    # More sky brings more photon noise; what is taken away leaves its noise.
+    added = flux * np.hypot(added, np.sqrt(np.maximum(more, 0) / cutouts.gain))
     # A new array: what was cut may be part of the caller's frame.
     image = (cutouts.image + more[:, None, None]) * flux[:, None, None]
     if added.any():

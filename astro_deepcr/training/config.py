@@ -124,6 +124,9 @@ class TrainingConfig:
                 field.name == "patience" and value is None
             ):
                 _check(field.name, value, whole="int" in str(field.type))
+        if not isinstance(self.reparametrize, bool):
+            msg = f"reparametrize={self.reparametrize!r} must be True or False."
+            raise TypeError(msg)
         if self.precision not in _PRECISIONS:
             msg = f"precision={self.precision!r} must be one of {_PRECISIONS}."
             raise ValueError(msg)

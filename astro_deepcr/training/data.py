@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import cached_property, lru_cache
+from inspect import signature
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from ..units import conversion_factor
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
+from .config import check_keys
 
 __all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 
@@ -27,6 +29,8 @@ __all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 _HOT_WEIGHT, _CORE_WEIGHT = 0.3, 8.0
 # What a hit must add before saturation to be seen, in units of the noise.
 _SEEN = 3.0
+# Arguments of the simulator that no option is for.
+_CHOSEN_HERE = {"n", "shape", "generator", "device"}
 # Frames that are simulated together: more need memory and save no time.
 _TOGETHER = 16
 
@@ -65,7 +69,7 @@ class SimulatedFrames:
     Raises
     ------
     ValueError
-        If a number is not positive.
+        If a number is not positive, or an option not known.
 
     Examples
     --------
@@ -90,6 +94,8 @@ class SimulatedFrames:
                 f"or more, processes={processes} 0 or more."
             )
             raise ValueError(msg)
+        known = signature(simulate_frames).parameters.keys() - _CHOSEN_HERE
+        check_keys("SimulatedFrames", options, known)
         self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
         self.processes, self.hide, self.options = processes, hide, options
         self.task = "inpaint" if hide else "mask"
@@ -352,10 +358,20 @@ class PastedCosmicRays(_FrameSource):
         self.stamps = [in_unit_of(one, unit, "A stamp") for one in stamps]
         self.charge_factor = charge_factor
         self.per_megapixel, self.saturation = per_megapixel, saturation
-        self.gain = _gain_of(self.frames[0]) if gain is None else gain
+        self.gain = self.frames[0].gain if gain is None else gain
         # Wrong stamps are better found now than in the first step.
         self._paste((1, 1), 0, np.random.default_rng(0))
         self.ranges = _check_ranges(sky_range, flux_range, noise_range)
+
+    def split(self, fraction):
+        """Return sources for training and for validation, of different stamps."""
+        parts, number = super().split(fraction), len(self.stamps)
+        held = min(max(1, round(fraction * number)), number - 1)
+        order = np.random.default_rng(0).permutation(number)  # they may be sorted
+        if held:  # of a single stamp both must be content with the same
+            parts[0].stamps = [self.stamps[i] for i in order[held:]]
+            parts[1].stamps = [self.stamps[i] for i in order[:held]]
+        return parts
 
     @classmethod
     def from_darks(cls, frames, darks, masks, *, background=0.0, **options):
@@ -430,14 +446,6 @@ def _check_labels(frames):
             "be learnt from that. Are they the right masks?"
         )
         raise ValueError(msg)
-
-
-def _gain_of(frame):
-    """Return the electrons per unit of a frame, or 1 where nothing tells it."""
-    try:
-        return conversion_factor(frame.unit, "electron", meta=frame.meta)
-    except ValueError:
-        return 1.0
 
 
 def _check_pair(name, limits, low):

@@ -255,7 +255,7 @@ class Training:
 
     def batches(self):
         """Yield steps and batches; on a GPU, one is drawn while it learns another."""
-        steps = range(self.step, self.config.steps)
+        steps = range(self.step, self.step if self.is_stale() else self.config.steps)
         if self.team.device.type == "cpu":
             # At the same time they fight for the cores: three times as slow.
             yield from ((step, self._draw(step)) for step in steps)

@@ -47,16 +47,21 @@ class MaskTask:
             )
             raise ValueError(msg)
 
-    @staticmethod
-    def correct(output, batch):
+    @classmethod
+    def correct(cls, output, batch):
         """Return the output of the network once it is calibrated."""
-        slope, shift = fit_temperature(output, batch.target, batch.weight)
+        slope, shift = cls._calibration(output, batch)
         return output * slope + shift
 
     @staticmethod
-    def calibrate(state, output, batch):
+    def _calibration(output, batch):
+        # Pixels that count more than once would, in a probability, be more than one.
+        return fit_temperature(output, batch.target, (batch.weight > 0).float())
+
+    @classmethod
+    def calibrate(cls, state, output, batch):
         """Return the state of a network whose probabilities are calibrated."""
-        slope, shift = fit_temperature(output, batch.target, batch.weight)
+        slope, shift = cls._calibration(output, batch)
         return state | {
             "head.weight": state["head.weight"] * slope,
             "head.bias": state["head.bias"] * slope + shift,
