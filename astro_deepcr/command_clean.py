@@ -94,7 +94,12 @@ def _add_choices(parser):
         metavar="TIME",
         help="seconds, or a header keyword",
     )
-    add("--readnoise", type=float, help="in electrons")
+    add(
+        "--readnoise",
+        type=_number_or_text,
+        help="electrons, or a header keyword",
+    )
+    add("--noise", action="store_true", help="draw noise for replaced pixels")
     add("--max-fraction", type=float, help="warn if more is flagged (0.2)")
 
 

@@ -106,9 +106,10 @@ def cosmicray_deepcr(
         adu if the weights want electrons, or the reverse; looked up in the header
         by default. The result keeps the unit of the input. For an array without a
         unit, a gain says that it is in adu.
-    readnoise : float or `~astropy.units.Quantity`, optional
-        Read noise in electrons. The uncertainty of a pixel that was replaced by a
-        classical method is then never smaller than its Poisson and read noise.
+    readnoise : float, `~astropy.units.Quantity` or str, optional
+        Read noise in electrons, or the name of a header keyword. The uncertainty of a
+        pixel that was replaced by a classical method is then never smaller than its
+        Poisson and read noise.
     exposure_time : float, `~astropy.units.Quantity` or str, optional
         Seconds, or the name of a header keyword. Needed for frames that count per
         second; looked up in the header by default.

@@ -24,7 +24,7 @@ from .apply import hit_probability, replace_hit
 from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
-from .images import check_data, parse_image
+from .images import check_data, parse_image, with_data
 from .masks import find_cosmic_rays
 from .noise import measure_sample, row_step
 from .units import conversion_factor
@@ -144,7 +144,8 @@ flag_bit, max_fraction, device, add_keyword
     if add_keyword is True and not conf.auto_logging:
         add_keyword = False
     meta = log_to_meta(ccd.meta, provenance, history, add_keyword)
-    cleaned = type(ccd)(data, unit=ccd.unit, meta=meta, wcs=ccd.wcs, psf=ccd.psf)
+    cleaned = with_data(ccd, data)
+    cleaned.meta = meta
     # The setters of CCDData would compute these, and keep the whole in memory.
     cleaned._mask = mask if update_mask or frame.masked else ccd.mask
     if getattr(ccd, "flags", None) is not None:

@@ -29,10 +29,12 @@ _ENDINGS = tuple(
 )
 # Planes that tell of an image and are none themselves: first or last words of names.
 _COMPANIONS = {
-    *("AREA", "BACKGROUND", "BKG", "BPM", "CRMASK", "CTX", "DQ", "DQM", "ERR"),
-    *("ERROR", "ERRS", "EXPMAP", "FLAG", "FLAGS", "FLG", "GROUPDQ", "IVAR", "IVM"),
-    *("MASK", "PIXELDQ", "QUAL", "QUALITY", "RMS", "SAMP", "SIGMA", "SKY", "STAT"),
-    *("STD", "TIME", "UNCERT", "VAR", "VARIANCE", "WEIGHT", "WGT", "WHT", "WTM"),
+    *("AREA", "BACKGROUND", "BADPIX", "BKG", "BPM", "COVERAGE", "CRMASK", "CTX", "DQ"),
+    *("DQM", "ERR", "ERROR", "ERRS", "EXPMAP", "EXPOSURE", "FLAG", "FLAGS", "FLAT"),
+    *("FLG", "GROUPDQ", "INVVAR", "IVAR", "IVM", "LAMBDA", "MASK", "MODEL", "NOISE"),
+    *("NVAR", "PIXELDQ", "QUAL", "QUALITY", "READNOISE", "RMS", "SAMP", "SIGMA"),
+    *("SKY", "STAT", "STD", "STDDEV", "TIME", "UNCERT", "VAR", "VARIANCE", "WAVE"),
+    *("WAVELENGTH", "WEIGHT", "WGT", "WHT", "WTM"),
 }
 # Options that ask for them.
 _NEEDED_FOR = {
@@ -61,6 +63,7 @@ _UNIT_NAMES = {
     "electrons": "electron",
     "e-": "electron",
     "e": "electron",
+    "photons": "photon",
     "sec": "s",
     "second": "s",
     "seconds": "s",
@@ -433,10 +436,13 @@ def parse_unit(unit, filename):
         raise ValueError(msg)
     if isinstance(unit, u.UnitBase):
         return unit
-    parts = [part.strip() for part in str(unit).strip().lower().split("/")]
+    text = str(unit).strip().strip("[]")
+    parts = re.split(r"\s*/\s*|\s+per\s+", text.lower())
     known = "/".join(_UNIT_NAMES.get(part, part) for part in parts)
-    for text in (known, str(unit)):
+    # Capitals tell angstrom from year, if they are not those of 'ELECTRONS/S'.
+    ours = any(part in _UNIT_NAMES for part in parts)
+    for spelling in (known, text) if ours else (text, known):
         with contextlib.suppress(ValueError):
-            return u.Unit(text)
+            return u.Unit(spelling)
     msg = f"The unit {unit!r} of {filename} is not known; pass unit='adu' (--unit)."
     raise ValueError(msg)

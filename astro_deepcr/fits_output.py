@@ -193,7 +193,17 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             mask.add_checksum(when=_WHEN)
             ours.append(len(copy))
             copy.append(mask)
+        if own is None and _wants_mask(hdus, results, mask_hdu):
+            ours.append(len(copy))
+            copy.append(fits.ImageHDU(cleaned.mask.astype(np.uint8), name="MASK"))
+            copy[-1].add_checksum(when=_WHEN)
     return ours
+
+
+def _wants_mask(hdus, results, mask_hdu):
+    """Say whether `CCDData.read` takes the file, and finds no mask in it."""
+    names = {*map(hdu_name, hdus), str(mask_hdu).upper()}
+    return mask_hdu is not None and list(results) == [0] and "MASK" not in names
 
 
 def _check_mask_hdu(hdus, mask_hdu, source):

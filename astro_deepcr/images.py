@@ -2,6 +2,7 @@
 """From what a user passes to plain pixels, and back."""
 
 import copy
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,17 @@ from astropy.nddata import (
 )
 from astropy.utils.masked import Masked
 
-__all__ = ["PixelData", "check_data", "is_dask", "parse_image", "parse_mask", "rebuild"]
+from .exceptions import CosmicRayWarning
+
+__all__ = [
+    "PixelData",
+    "check_data",
+    "is_dask",
+    "parse_image",
+    "parse_mask",
+    "rebuild",
+    "with_data",
+]
 
 # What float32, the type that the networks compute in, can hold with room to square.
 _LARGEST_VALUE = 1e18
@@ -322,21 +333,39 @@ def _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta):
     source = pixels.source
     old = None if source.mask is None else np.asarray(source.mask)
     new_mask = old if mask is None else (mask if old is None else old | mask)
-    result = type(source)(
-        data,
-        mask=copy.deepcopy(new_mask),
-        unit=source.unit,
-        uncertainty=uncertainty,
-        meta=copy.deepcopy(source.meta) if meta is None else meta,
-        wcs=copy.deepcopy(source.wcs),
-        psf=copy.deepcopy(source.psf),
-    )
+    result = with_data(source, data)
+    result.mask = copy.deepcopy(new_mask)
+    result.uncertainty = uncertainty
+    result.meta = copy.deepcopy(source.meta) if meta is None else meta
     if std is not None and result.uncertainty is not None:
         _update_uncertainty(result.uncertainty, *std, source.unit)
     if getattr(source, "flags", None) is not None:
         result.flags = copy.deepcopy(source.flags)
     if flag is not None:
         result.flags = _set_flag(result.flags, *flag)
+    return result
+
+
+def with_data(source, data):
+    """
+    Return an object like another of any subclass, with its own other attributes.
+
+    Parameters
+    ----------
+    source : `~astropy.nddata.NDData`
+        It is not changed. Mask, uncertainty, meta data and flags are shared.
+    data : array_like
+        As large as its data.
+
+    Returns
+    -------
+    result : same class as ``source``
+    """
+    # Constructors of subclasses need what only they know.
+    result = copy.copy(source)
+    result._data = data
+    result._wcs = copy.deepcopy(source.wcs)
+    result.psf = copy.deepcopy(source.psf)
     return result
 
 
@@ -353,6 +382,13 @@ def _update_uncertainty(uncertainty, std, where, unit):
             array = old.astype(np.result_type(old.dtype, np.float32))
             array[where] = new
             uncertainty.array = array
+            return
+    if uncertainty.array is not None:
+        msg = (
+            f"The uncertainty is a {type(uncertainty).__name__}, which cannot be told "
+            "what replaced pixels deviate by: it is that of before."
+        )
+        warnings.warn(msg, CosmicRayWarning, stacklevel=4)
 
 
 def _set_flag(flags, bit, where):

@@ -187,8 +187,8 @@ def parse_readnoise(readnoise, gain=None, meta=None):
 
     Parameters
     ----------
-    readnoise : float or `~astropy.units.Quantity`
-        Electrons, or a quantity in electrons or adu.
+    readnoise : float, `~astropy.units.Quantity` or str
+        Electrons, a quantity in electrons or adu, or a keyword of the header.
     gain : float, `~astropy.units.Quantity`, str or None, optional
         Needed for a read noise in adu.
     meta : dict-like or None, optional
@@ -202,7 +202,7 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     Raises
     ------
     ValueError
-        If it is negative, not finite, or in another unit.
+        If it is negative, not finite, in another unit, or not in the header.
 
     Examples
     --------
@@ -211,6 +211,13 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     >>> parse_readnoise(3 * u.adu, gain=2)
     6.0
     """
+    if isinstance(readnoise, str):
+        keyword, readnoise = readnoise, _look_up(meta, (readnoise,))
+        if readnoise is None:
+            msg = (
+                f"readnoise={keyword!r}: the header has no such keyword with a number."
+            )
+            raise ValueError(msg)
     try:
         value = u.Quantity(readnoise)
     except TypeError:

@@ -175,11 +175,14 @@ class TestOutputs:
             assert hdus[0].data.dtype.kind == "f"
             hdus.verify("exception")
 
-    def test_mask_of_ccddata(self, tmp_path):
+    @pytest.mark.parametrize("masked", [True, False])
+    def test_mask_of_ccddata(self, tmp_path, masked):
+        """Also where the file has none so far."""
         image, truth = draw_frame((48, 40), 6, seed=1)
         hit = np.argwhere(truth)[0]
-        mask = np.zeros(image.shape, bool)
-        mask[hit[0], hit[1]] = True
+        mask = np.zeros(image.shape, bool) if masked else None
+        if masked:
+            mask[hit[0], hit[1]] = True
         ccd = CCDData(image, unit="electron", mask=mask)
         ccd.write(tmp_path / "a.fits")
         clean_files(tmp_path / "a.fits")
@@ -188,7 +191,9 @@ class TestOutputs:
         expected = cosmicray_deepcr(ccd)
         assert np.array_equal(cleaned.mask, expected.mask)
         assert np.array_equal(cleaned.data, expected.data.astype("f4"))
-        assert not fits.getdata(target, "CRMASK")[tuple(hit)]
+        assert fits.getdata(target, "CRMASK")[tuple(hit)] == (not masked)
+        again = clean_files(target, mask_hdu="AGAIN")
+        assert CCDData.read(again["output"][0]).mask[truth].all()
 
     @pytest.mark.parametrize(
         ("dtype", "first"), [(np.int32, fits.PrimaryHDU), (np.uint8, fits.ImageHDU)]

@@ -14,9 +14,11 @@ from astropy.nddata import (
     InverseVariance,
     NDData,
     StdDevUncertainty,
+    UnknownUncertainty,
     VarianceUncertainty,
 )
 from astropy.utils.masked import Masked
+from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +28,11 @@ from astro_deepcr import (
     cosmicray_probability,
     inpaint_cosmicrays,
 )
-from astro_deepcr.exceptions import TooManyCosmicRaysWarning, WeightsMismatchWarning
+from astro_deepcr.exceptions import (
+    CosmicRayWarning,
+    TooManyCosmicRaysWarning,
+    WeightsMismatchWarning,
+)
 from astro_deepcr.weights import get_weights
 
 from .conftest import draw_frame
@@ -94,6 +100,33 @@ def test_kinds_agree(frame):
     assert type(nddata) is NDData
     assert np.array_equal(nddata.data, reference)
     assert np.array_equal(nddata.mask, crmask)
+
+
+def test_subclasses_keep_what_is_their_own(frame):
+    """Whatever their constructors want."""
+
+    class Spectrum(NDData):
+        def __init__(self, flux, wavelength):
+            super().__init__(flux.value, unit=flux.unit)
+            self.wavelength = wavelength
+
+    image, _ = frame
+    spectrum = Spectrum(image * u.electron, np.arange(image.shape[1]))
+    spectrum.wcs = WCS(naxis=2)
+    cleaned = cosmicray_deepcr(spectrum)
+    assert type(cleaned) is Spectrum
+    assert cleaned.wavelength is spectrum.wavelength
+    assert cleaned.wcs is not spectrum.wcs
+    assert np.array_equal(cleaned.data, cosmicray_deepcr(image)[0])
+    assert np.array_equal(spectrum.data, image)
+    assert spectrum.mask is None
+
+
+def test_uncertainty_that_cannot_be_updated(ccd):
+    ccd.uncertainty = UnknownUncertainty(np.ones(ccd.shape))
+    with pytest.warns(CosmicRayWarning, match="is a UnknownUncertainty, which cannot"):
+        cleaned = cosmicray_deepcr(ccd)
+    assert np.all(cleaned.uncertainty.array == 1)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +418,6 @@ class TestUncertainty:
         pull = (filled.data[truth] - 100) / filled.uncertainty.array[truth]
         assert 0.3 < np.std(pull) < 1.3
         assert np.std(filled.data[truth] - 100) < 5  # the noise of a pixel is 10
-
 
     def test_noise_of_a_sky_that_was_subtracted(self):
         """Nothing in the values tells of it any more."""

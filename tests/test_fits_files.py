@@ -54,9 +54,13 @@ class TestRead:
         ("bunit", "unit"),
         [
             ("COUNTS", u.adu),
+            ("ELECTRONS/S", u.electron / u.s),
+            ("electrons per second", u.electron / u.s),
+            ("[adu]", u.adu),
+            ("photons", u.photon),
+            ("1e-17 erg/(s cm2 Angstrom)", 1e-17 * u.erg / u.s / u.cm**2 / u.AA),
             ("DN", u.adu),
             ("adu", u.adu),
-            ("ELECTRONS/S", u.electron / u.s),
             ("electron / s", u.electron / u.s),
             ("e-/sec", u.electron / u.s),
             ("Jy", u.Jy),
@@ -107,6 +111,7 @@ class TestBadFiles:
             (["IMAGE", "MASK", "VARIANCE"], [1]),
             (["DATA", "STAT", "QUAL"], [1]),
             (["1-1.E.SCI", "1-1.E.RMS", "1-1.E.FLG", "1-1.F.SCI"], [1, 4]),
+            (["DATA", "STDDEV", "NOISE", "INVVAR", "WAVELENGTH"], [1]),
             (["VAR_POISSON", "N1", "N2", "PIXELDQ"], [2, 3]),
         ],
     )

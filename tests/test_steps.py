@@ -139,6 +139,9 @@ class TestUnits:
         with pytest.raises(ValueError, match="none was given"):
             parse_gain(None, {"GAIN": "high"})
         assert parse_readnoise(3 * u.electron) == 3
+        assert parse_readnoise("RN", meta={"RN": 4.5}) == 4.5
+        with pytest.raises(ValueError, match="readnoise='RN': the header has no such"):
+            parse_readnoise("RN", meta={})
 
 
 class TestFill:

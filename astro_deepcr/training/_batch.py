@@ -166,7 +166,9 @@ def _sky_and_noise(images, flat):
         steps = torch.where(differences > 0, differences, torch.nan)
         largest = 2 * steps.nanmedian(dim=1, keepdim=True).values.nan_to_num()
         clipped = differences.minimum(largest)
-        noise = torch.where(noise > 0, noise, clipped.square().mean(dim=1).div(2).sqrt())
+        noise = torch.where(
+            noise > 0, noise, clipped.square().mean(dim=1).div(2).sqrt()
+        )
     return _median(flat), torch.where(noise > 0, noise, 1.0)
 
 

@@ -106,9 +106,8 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
         raise ValueError(msg)
     for name, given in (("masks", masks), ("ignore", ignore)):
         if given is not None and len(given) != len(frames):
-            msg = (
-                f"There are {len(frames)} frames but {len(given)} {name}; give one each."
-            )
+            count = len(given)
+            msg = f"There are {len(frames)} frames but {count} {name}; give one each."
             raise ValueError(msg)
     none = [None] * len(frames)
     levels = none if sky is None else np.broadcast_to(sky, len(frames))
@@ -119,8 +118,8 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
         parts = _read(i, frame, clean=clean) if _is_path(frame) else [frame]
         if len(parts) > 1 and not (mask is None and hidden is None):
             msg = (
-                f"Frame {i}, {frame}, holds {len(parts)} images; give them as arrays or "
-                "CCDData, each with its mask."
+                f"Frame {i}, {frame}, holds {len(parts)} images; give them as arrays "
+                "or CCDData, each with its mask."
             )
             raise ValueError(msg)
         for part in parts:

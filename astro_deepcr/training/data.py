@@ -17,7 +17,6 @@ import torch
 from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
-from ..units import conversion_factor
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
