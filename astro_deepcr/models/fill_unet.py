@@ -25,8 +25,8 @@ class FillUNet(nn.Module):
 
     The input has two channels: the image as the asinh of its signal over noise, and
     1 for the pixels that it knows nothing of, 0 for the others. The output has two,
-    too: the light in the same stretch, and the logarithm of its deviation (68 % of the
-    errors are below), in units of the noise that the image was scaled with.
+    too: the light in the same stretch, and the logarithm of its deviation, in units of
+    the noise that the image was scaled with.
 
     Inside, values x are stretched as 2 sinh(x / 2), like a square root of bright
     ones, in which photon noise is about as large everywhere.

@@ -238,8 +238,8 @@ class LabelledFrames(_FrameSource):
     sky : float or list of float, optional
         Level of the sky of each frame, for ``sky_range``; measured by default.
     sky_range : tuple of float, optional
-        A number between these, times the level of the sky, is added to cut-outs;
-        deepCR used (-0.9, 3).
+        A number between these, times the level of the sky, is added to cut-outs, and
+        the photon noise of it; deepCR used (-0.9, 3), without.
     flux_range : tuple of float, optional
         Cut-outs are multiplied by a number between these, even in its logarithm.
     noise_range : tuple of float, optional

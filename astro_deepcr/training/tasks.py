@@ -128,7 +128,7 @@ class FillTask:
 
     @classmethod
     def calibrate(cls, state, output, batch):
-        """Return the state of a network that states deviations of the size of errors."""
+        """Return the state of a network with deviations as large as errors."""
         bias = state["body.head.bias"].clone()
         bias[-len(bias) // 2 :] += np.log(cls.measure(output, batch)["pull_scale"])
         return state | {"body.head.bias": bias}
