@@ -6,6 +6,8 @@ The public functions are loaded when they are first used, so that importing this
 package costs next to nothing and never loads torch.
 """
 
+import os as _os
+
 from astropy import config as _config
 
 from ._lazy import attach as _attach
@@ -14,6 +16,9 @@ try:
     from ._version import version as __version__
 except ImportError:  # a source tree that was never built
     __version__ = "0+unknown"
+
+# A fork of this process may have to do without threads (see `devices`).
+_PROCESS = _os.getpid()
 
 # name -> the module that defines it
 _PUBLIC = {

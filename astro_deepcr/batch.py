@@ -8,8 +8,8 @@ output is there as a whole or not at all, and is not made twice.
 """
 
 import inspect
+import os
 import zlib
-from contextlib import ExitStack
 from dataclasses import replace
 from importlib.util import find_spec
 from math import nan
@@ -176,6 +176,10 @@ def clean_files(
     if environment is not None:
         get_environment(environment)
     weights = _check_options(weights, options)
+    if device is not None and not (dry_run or jobs or scheduler):
+        from .devices import resolve_device
+
+        resolve_device(device)
     check_bits(bad_bits or 0)
     check_hdu_name(mask_hdu)
     bit = None if dq_bit is None else parse_flag_bit(dq_bit)
@@ -342,12 +346,8 @@ class _Batch:
 def _run(todo, processes, scheduler):
     """Yield each job with its result, or with the exception that stopped it."""
     settings = {name: getattr(conf, name) for name in conf}
-    settings["auto_logging"] = True  # a file always says what was done
     if processes is None and scheduler is None:
-        with ExitStack() as stack:
-            for name, value in settings.items():
-                stack.enter_context(conf.set_temp(name, value))
-            yield from ((job, run_job(job)) for job in todo)
+        yield from ((job, run_job(job)) for job in todo)
         return
     _check_cluster(processes, scheduler)
     if not todo:
@@ -437,12 +437,14 @@ def _options_of_each(options, sources):
     if not isinstance(noise, np.random.Generator):
         return [options] * len(sources)
     seed = noise.bit_generator.seed_seq
-    return [options | {"noise": _noise_of(source.name, seed)} for source in sources]
+    return [options | {"noise": _noise_of(source, seed)} for source in sources]
 
 
-def _noise_of(name, seed):
+def _noise_of(source, seed):
     """Return the generator of a file, whichever others are cleaned with it."""
-    key = (*seed.spawn_key, zlib.crc32(name.encode()))
+    # Nights may be in folders of their own, with files of the same names.
+    name = os.fsencode(Path(*source.absolute().parts[-2:]))
+    key = (*seed.spawn_key, zlib.crc32(name))
     return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=key))
 
 

@@ -120,6 +120,6 @@ def expand_files(files):
 
 
 def _target(source, output_dir, suffix):
-    stem = re.split(r"\.fi?ts?$|\.fi?ts?\.", source.name, flags=re.IGNORECASE)[0]
+    stem = re.sub(r"\.(fits|fit|fts)(\.\w+)?$", "", source.name, flags=re.IGNORECASE)
     folder = source.parent if output_dir is None else Path(output_dir)
     return folder / f"{stem}{suffix}.fits"

@@ -3,12 +3,13 @@
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 from functools import cache
 
 import torch
 
-from . import conf
+from . import _PROCESS, conf
 from .exceptions import DeviceError
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "resolve_precision",
 ]
 
-_PROCESS = os.getpid()
 # Numbers of options of glibc's mallopt, and the bytes that they are set to: the most
 # that it takes for the first, and more than a network needs for the second.
 _MALLOPT = {"TRIM": (-1, 2**30), "MMAP": (-3, 32 * 2**20)}
@@ -149,12 +149,13 @@ def cpu_threads(number=None):
 
 def _is_forked():
     """
-    Say whether this process is a fork of one that had loaded this module.
+    Say whether this process is a fork of one that may have used torch.
 
     Threads do not come along: OpenMP, which may have started some, would wait for them
     for ever.
     """
-    return os.getpid() != _PROCESS
+    kind = type(multiprocessing.current_process()).__name__
+    return os.getpid() != _PROCESS or kind == "ForkProcess"
 
 
 @cache
@@ -164,7 +165,8 @@ def keep_freed_memory():
 
     glibc, that of Linux, gives large pieces back at once; the system then clears each
     page before it is used again, which takes time (docs/performance.rst). Up to one GiB
-    stays with the process instead. Other libraries are left as they are, and so is
+    stays with the process instead; and more if each frame has another shape, since what
+    is freed then lies in many pieces. Other libraries are left as they are, and so is
     what the environment says (``MALLOC_TRIM_THRESHOLD_``, ``MALLOC_MMAP_THRESHOLD_``).
     """
     for name, (option, size) in _MALLOPT.items():

@@ -2,7 +2,10 @@
 """Cleaned frames into copies of the FITS files that they came from."""
 
 import gzip
+import hashlib
 import os
+import platform
+import time
 import uuid
 from pathlib import Path
 
@@ -31,6 +34,8 @@ __all__ = [
 
 # In place of the time, so that the same input gives the same file, bit by bit.
 _WHEN = "as written by astro_deepcr"
+# Nobody writes a file for so many seconds.
+_LONG = 24 * 3600
 
 
 def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
@@ -74,6 +79,8 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
         ours = _put_results(hdus, copy, results, mask_hdu, dq_bit, source)
         try:
             _write(copy, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())  # before a journal says that it is there
             _verify(part, ours, len(copy))
         except OSError as err:
             part.unlink(missing_ok=True)
@@ -154,16 +161,37 @@ def read_crmask(target, source, index, *, mask_hdu="CRMASK", dq_bit=None):
 def _part_name(target):
     """Return a name of its own for a file until it is complete."""
     target = Path(target)
-    return target.with_name(f".part-{uuid.uuid4().hex[:8]}-{target.name}")
+    own = f"{_this_computer()}{os.getpid():06x}{uuid.uuid4().hex[:4]}"
+    return target.with_name(f".part-{own}-{target.name}")
 
 
 def remove_parts(targets):
     """Remove what attempts at some targets left behind that were killed."""
     names = {Path(target).name for target in targets}
     for folder in {Path(target).parent for target in targets}:
-        for path in folder.glob(".part-????????-*"):
-            if path.name[len(".part-????????-") :] in names:
+        for path in folder.glob(".part-????????????-*"):
+            if path.name[len(".part-????????????-") :] in names and _is_left(path):
                 path.unlink(missing_ok=True)
+
+
+def _this_computer():
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:2]
+
+
+def _is_left(part):
+    """Say whether nobody writes a part any more, on this computer or another."""
+    own = part.name[len(".part-") :]
+    try:
+        if time.time() - part.stat().st_mtime > _LONG:
+            return True
+        if own[:2] != _this_computer():
+            return False
+        os.kill(int(own[2:8], 16), 0)  # only asks whether the process is there
+    except (ProcessLookupError, FileNotFoundError, ValueError):
+        return True
+    except OSError:  # of another user
+        return False
+    return False
 
 
 def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
@@ -320,7 +348,7 @@ def check_target(source, target, *, overwrite=False):
     if target.suffix.lower() == ".fz":
         msg = f"{target} would not be compressed; end its name in .fits or .fits.gz."
         raise OSError(msg)
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:  # a link to what is not there, too
         msg = f"{target} exists already; pass overwrite=True (--overwrite)."
         raise FileExistsError(msg)
     if not target.parent.is_dir():

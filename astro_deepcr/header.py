@@ -4,7 +4,10 @@
 import copy
 import textwrap
 
-__all__ = ["PROVENANCE", "log_to_meta"]
+__all__ = ["ALWAYS", "PROVENANCE", "log_to_meta"]
+
+#: For ``add_keyword``: as True, whatever the configuration says.
+ALWAYS = object()
 
 # Characters of a card of HISTORY.
 _CARD = 72
@@ -59,7 +62,7 @@ def log_to_meta(meta, values, history, add_keyword=True):
     meta = copy.deepcopy(meta)
     if meta is None or add_keyword is None or add_keyword is False:
         return meta
-    if add_keyword is True:
+    if add_keyword is True or add_keyword is ALWAYS:
         _add_values(meta, values)
         _add_history(meta, history)
     elif isinstance(add_keyword, str):

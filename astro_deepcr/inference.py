@@ -43,8 +43,9 @@ _EXACT = torch.float32
 # Side of the frame on which a short type is tried, and the part of its pixels that may
 # come out otherwise.
 _TRIAL, _MOST_DIFFERENT = 256, 1e-4
-# Up to so much brighter than on the trial frame, as asinh, integers are good enough.
-_BEYOND_TRIAL = 1.5
+# Up to so much darker and brighter than on the trial frame, as asinh, integers are good
+# enough.
+_BEYOND_TRIAL = (3.0, 1.5)
 
 
 def predict(image, weights, *, where=None, device=None, orientations=1):
@@ -95,7 +96,7 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     device = resolve_device(device)
     with _turns(), cpu_threads():
         dtype = _choose_precision(weights, device)
-        if dtype is torch.int8 and image[0].max() > _most_in_int8(weights):
+        if dtype is torch.int8 and not _fits_in_int8(image[0], weights):
             dtype = next(_short_floats(), _EXACT)  # integers would cut it off
         what = (image, weights, where, orientations)
         output = _predict_in_memory(*what, device, dtype)
@@ -154,10 +155,16 @@ def _short_floats():
         yield torch.bfloat16
 
 
+def _fits_in_int8(values, weights):
+    """Say whether integers are good enough for the input."""
+    least, most = _limits_of_int8(weights)
+    return values.min() >= least and values.max() <= most
+
+
 @lru_cache(maxsize=32)
-def _most_in_int8(weights):
-    """Return the largest input for which integers are good enough."""
-    return _trial_image(weights)[0].max() + _BEYOND_TRIAL
+def _limits_of_int8(weights):
+    image, (darker, brighter) = _trial_image(weights)[0], _BEYOND_TRIAL
+    return image.min() - darker, image.max() + brighter
 
 
 def _has_int8(weights):
@@ -232,7 +239,8 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
         try:
-            with torch.inference_mode():
+            # Types are chosen here, whatever the caller's autocast says.
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 return _run_tiles(
                     network, image, weights, where, tile_size, batch_size, orientations
                 )
@@ -253,7 +261,8 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
 @lru_cache(maxsize=8)
 def _load_network(weights, device, dtype):
     """Load a network onto a device; kept, since frames come in hundreds."""
-    with torch.random.fork_rng(devices=[]):  # what it starts with is drawn
+    # What it starts with is drawn; and the caller's default may be another device.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = build_model(weights.architecture, weights.arguments)
     state = load_state(resolve(weights))
     try:
@@ -269,7 +278,8 @@ def _load_network(weights, device, dtype):
     network = network.to(device, memory_format=torch.channels_last)
     if dtype is torch.int8:
         example = np.stack(_trial_image(weights)).astype(np.float32)
-        return quantize(network, torch.from_numpy(example)[None])
+        with torch.device("cpu"):
+            return quantize(network, torch.from_numpy(example)[None])
     return getattr(network, "to_precision", network.to)(dtype)
 
 

@@ -15,6 +15,7 @@ from .arguments import choose_threshold, parse_inpaint
 from .core import cosmicray_deepcr
 from .fits_files import read_frame, read_frames
 from .fits_output import read_crmask, write_part
+from .header import ALWAYS
 from .quality import frame_quality, unusable_frame
 from .weights import Weights, get_weights
 
@@ -110,7 +111,9 @@ def _clean(job):
         if (dead := unusable_frame(ccd, entry)) is not None:
             frames.append({"hdu": index, **dead})
             continue
-        cleaned = cosmicray_deepcr(ccd, entry, device=job.device, **job.options)
+        cleaned = cosmicray_deepcr(
+            ccd, entry, device=job.device, add_keyword=ALWAYS, **job.options
+        )
         crmask = cleaned.mask if ccd.mask is None else cleaned.mask & ~ccd.mask
         quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
         frames.append({"hdu": index, **quality})

@@ -89,7 +89,8 @@ def write_report(path, results):
         time=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     part = path.with_name(f".part-{path.name}")
-    part.write_text(text, encoding="utf-8")
+    # Names of files may hold what is no text.
+    part.write_text(text, encoding="utf-8", errors="backslashreplace")
     part.replace(path)
 
 
@@ -126,7 +127,7 @@ def _notes(result):
 
 def _link(path, folder):
     """Return an address relative to the report, so that both can move together."""
-    return quote(Path(os.path.relpath(path, folder)).as_posix())
+    return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
 
 
 def _counts(results):

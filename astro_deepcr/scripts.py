@@ -2,6 +2,7 @@
 """The command ``deepcr``. Loads what a sub-command needs only when it runs."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,10 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of 'deepcr weights list | head'
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as a shell tells of SIGPIPE
     except _ERRORS as err:
         print(f"deepcr: error: {err}", file=sys.stderr)
         return 1

@@ -27,8 +27,10 @@ from astropy.nddata import (
 from ccdproc import ImageFileCollection
 
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
+from astro_deepcr.batch_files import plan_outputs
+from astro_deepcr.exceptions import DeviceError
 from astro_deepcr.fits_files import find_frames
-from astro_deepcr.fits_output import read_crmask
+from astro_deepcr.fits_output import _this_computer, read_crmask
 from astro_deepcr.scripts import main
 from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
 
@@ -294,6 +296,48 @@ class TestFiles:
             clean_files(files, output_dir=theirs, **options)
         assert (theirs / "a.fits").read_bytes() == before
 
+    def test_files_of_one_name_in_two_folders(self, tmp_path):
+        """Nights of a camera that counts from one each evening."""
+        image, truth = draw_frame((48, 40), 6, seed=1)
+        for night in ("n1", "n2"):
+            (tmp_path / night).mkdir()
+            CCDData(image, unit="electron").write(tmp_path / night / "a.fits")
+        cleaned = []
+        for night in ("n1", "n2"):
+            path = tmp_path / night / "a.fits"
+            out = tmp_path / night / "out"
+            table = clean_files(path, noise=np.random.default_rng(3), output_dir=out)
+            cleaned.append(fits.getdata(table["output"][0]))
+        assert (cleaned[0] != cleaned[1])[truth].mean() > 0.5
+
+    @pytest.mark.parametrize(
+        ("name", "output"),
+        [
+            ("night.fits.v1.fits", "night.fits.v1_cleaned.fits"),
+            ("m31.ft.r.fit", "m31.ft.r_cleaned.fits"),
+            ("a.FITS.gz", "a_cleaned.fits"),
+            ("a.fts", "a_cleaned.fits"),
+            ("frame", "frame_cleaned.fits"),
+        ],
+    )
+    def test_names_of_outputs(self, tmp_path, name, output):
+        targets = plan_outputs([tmp_path / name], None, "_cleaned")
+        assert [path.name for path in targets.values()] == [output]
+
+    def test_link_to_what_is_not_there(self, tmp_path):
+        """An archive that is not mounted now."""
+        image, _ = draw_frame((48, 40), 6, seed=1)
+        CCDData(image, unit="electron").write(tmp_path / "a.fits")
+        link = tmp_path / "a_cleaned.fits"
+        link.symlink_to(tmp_path / "archive" / "a.fits")
+        table = clean_files(tmp_path / "a.fits")
+        assert "exists already" in table["message"][0]
+        assert link.is_symlink()
+
+    def test_device_is_looked_for_once(self, night):
+        with pytest.raises(DeviceError, match="'cuda:77'"):
+            clean_files(night, device="cuda:77")
+
     def test_noise_differs_from_file_to_file(self, tmp_path):
         for name in "ab":  # the same frame twice
             write_triples(tmp_path / f"{name}.fits", chips=1)
@@ -509,11 +553,24 @@ class TestResume:
         journal = night / JOURNAL
         journal.write_bytes(journal.read_bytes()[:-30])
         (night / "f4_flt_cleaned.fits").unlink()
-        (night / ".part-01234567-f4_flt_cleaned.fits").write_text("half")
-        (night / ".part-01234567-others.fits").write_text("not ours")
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        here = _this_computer()
+        there = "00" if here != "00" else "01"
+        name = "f4_flt_cleaned.fits"
+        kept = [
+            f".part-{here}{dead.pid:06x}abcd-others.fits",  # not ours
+            f".part-{here}{os.getppid():06x}abcd-{name}",  # being written
+            f".part-{there}{dead.pid:06x}abcd-{name}",  # on another computer
+        ]
+        for part in (f".part-{here}{dead.pid:06x}abcd-{name}", *kept):
+            (night / part).write_text("half")
+        old = night / f".part-{there}{dead.pid:06x}ffff-{name}"
+        old.write_text("half")
+        os.utime(old, (0, 0))
         table = clean_files(night)
         assert table["status"].tolist() == ["skipped"] * 4 + ["cleaned"]
-        assert [p.name for p in night.glob(".part*")] == [".part-01234567-others.fits"]
+        assert sorted(p.name for p in night.glob(".part*")) == sorted(kept)
         assert set(clean_files(night)["status"]) == {"skipped"}
         lines = journal.read_text().splitlines()
         assert json.loads(lines[-1])["target"] == "f4_flt_cleaned.fits"

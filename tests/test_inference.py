@@ -222,6 +222,44 @@ class TestDevices:
         assert np.allclose(probability, cosmicray_probability(image * 1e4, "acs-wfc"))
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    @pytest.mark.parametrize("imported", ["before", "after"])
+    def test_forked_from_a_process_that_used_torch_alone(self, imported):
+        """The package loads most of itself when it is first used: in the fork."""
+        code = f"""
+import multiprocessing, numpy, torch
+if {imported == "before"}:
+    import astro_deepcr
+torch.set_num_threads(2)
+torch.nn.functional.conv2d(torch.ones(1, 8, 300, 300), torch.ones(8, 8, 3, 3))
+image = numpy.random.default_rng(0).normal(100, 10, (300, 300))
+def work(_):
+    from astro_deepcr import cosmicray_probability
+    return float(cosmicray_probability(image).max())
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(0 < pool.map_async(work, [0]).get(200)[0] < 1)
+"""
+        run = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        assert run.stdout == "True\n"
+
+    def test_what_the_caller_set_for_torch(self, image):
+        """Another device, or other types, by default."""
+        with conf.set_temp("precision", "float32"):
+            expected = cosmicray_probability(image, "universal")
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                same = cosmicray_probability(image, "universal")
+        assert np.array_equal(same, expected)
+        inference._load_network.cache_clear()
+        with torch.device("meta"):
+            same = cosmicray_probability(image, "universal", device="cpu")
+        assert np.allclose(same, expected, atol=0.1)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_processes(self):
         """They do not wait for threads that stayed in the other process."""
         code = """
@@ -416,11 +454,12 @@ class TestInt8:
 
         monkeypatch.setattr(inference, "_predict_in_memory", run)
         with conf.set_temp("precision", "int8"):
-            for factor in (1, 1e4):
+            for factor in (1, 1e4, -100):
                 bright = np.where(image > 500, factor * image, image)
                 cosmicray_probability(bright, "universal")
         assert used[0] == torch.int8
         assert used[1].is_floating_point
+        assert used[2].is_floating_point
 
     def test_tiles_do_not_matter(self, image):
         whole, cut = np.tile(image, (4, 4)), []

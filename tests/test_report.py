@@ -2,6 +2,7 @@
 """The report of a batch, and the numbers and warnings in it."""
 
 import base64
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +16,8 @@ from astro_deepcr import clean_files, cosmicray_deepcr
 from astro_deepcr.quality import frame_quality
 from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.weights import get_weights
+
+from .conftest import draw_frame
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -54,6 +57,16 @@ def folder(tmp_path):
 
 
 class TestPage:
+    def test_name_that_is_no_text(self, tmp_path):
+        """Names of files are bytes; those of old archives are not all UTF-8."""
+        image, _ = draw_frame((48, 40), 6, seed=1)
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.fits")
+        fits.writeto(path, image)
+        page = tmp_path / "r.html"
+        table = clean_files(path, unit="electron", report=page)
+        assert table["status"][0] == "cleaned"
+        assert "caf%E9.fits" in page.read_text("utf-8")
+
     def test_content(self, folder):
         page = folder / "out" / "report.html"
         table = clean_files(folder, "auto", output_dir=folder / "out", report=page)

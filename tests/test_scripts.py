@@ -1,6 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The command line, but for ``clean`` (test_fits_files.py)."""
 
+import subprocess
+import sys
+
 import pytest
 from astropy.config import paths
 from astropy.io import fits
@@ -30,6 +33,16 @@ def test_no_command(capsys):
 def test_weights_list(capsys):
     assert main(["weights", "list"]) == 0
     assert "HST WFC3/UVIS imaging" in capsys.readouterr().out
+
+
+def test_output_that_nobody_reads():
+    code = "import sys; from astro_deepcr.scripts import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "weights", "list"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as run:
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 141
 
 
 def test_weights_fetch_export_import(tmp_path, capsys):

@@ -82,6 +82,14 @@ class TestNoise:
         measured = measure_normalization(image, mask, weights)
         assert (measured.offset, measured.scale) == (sky, noise)
 
+    def test_large_frame_without_every_second_row(self):
+        image = np.random.default_rng(0).normal(50, 3, (8192, 2050)).astype("f4")
+        mask = np.zeros(image.shape, bool)
+        mask[::2] = True
+        found = measure_normalization(image, mask, get_weights("universal"))
+        assert found.offset == pytest.approx(50, abs=0.1)
+        assert found.scale == pytest.approx(3, abs=0.1)
+
     def test_normalization_inverts(self):
         values = np.array([-5.0, 0, 1e5], np.float32)
         for asinh in (False, True):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,9 @@ from astro_deepcr.weights import (
 )
 from astro_deepcr.weights.registry import REGISTRY
 from astro_deepcr.weights.resolve import import_weights_file
+
+# The package has a function of this name, too.
+resolve_module = import_module("astro_deepcr.weights.resolve")
 
 OFFICIAL = {
     "acs-wfc",
@@ -248,6 +252,26 @@ class TestMoving:
             import_weights_file(path, entry)
             probability = cosmicray_probability(frame[0], entry)
         assert np.array_equal(probability, cosmicray_probability(frame[0], bundled))
+
+    def test_cache_that_cannot_be_written(self, good_file, tmp_path, monkeypatch):
+        def refuse(*_args):
+            raise PermissionError(13, "Permission denied", "/home/.cache")
+
+        export_weights(tmp_path / "usb", ["acs-wfc"])
+        monkeypatch.setattr(resolve_module, "import_file_to_cache", refuse)
+        with pytest.raises(WeightsError, match=r"cache cannot be written.*conf\.weights_dir"):
+            import_weights(tmp_path / "usb")
+
+    def test_damaged_file_stays_in_a_cache_that_cannot_be_written(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(resolve_module, "clear_download_cache", lambda _: None)
+        monkeypatch.setattr(resolve_module, "_is_cached", lambda _: True)
+        (tmp_path / "damaged").write_bytes(b"x")
+        with pytest.raises(WeightsError, match="stays there: set astro_deepcr"):
+            resolve_module._verified(
+                tmp_path / "damaged", get_weights("acs-wfc"), cached=True
+            )
 
     def test_import_of_bad_files(self, empty_cache, tmp_path):
         with pytest.raises(WeightsError, match="holds no weights file of the zoo"):

@@ -127,7 +127,7 @@ class _FirstConv(nn.Module):
     def forward(self, x):
         n, _, height, width = x.shape
         shape = (n, len(self.weight), height, width)
-        y = torch.empty(shape, dtype=torch.uint8, memory_format=_LAST)
+        y = torch.empty(shape, dtype=torch.uint8, device="cpu", memory_format=_LAST)
         x = nn.functional.pad(x, (1, 1, 1, 1)).contiguous(memory_format=_LAST)
         for row in range(0, height, _STRIP):
             strip = x[:, :, row : row + _STRIP + 2]

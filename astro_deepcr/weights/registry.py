@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "a390cdffb67b1bb67a3fe3723695ad079b6a9a5f17482ce56de1c71975853ed1",
+        "a3ba69b87563322d6364bbe862648f84c26d6ab59f5e6a064025b375e4afafe9",
     ),
     _bundled(
         "universal-fast",

@@ -79,10 +79,17 @@ def import_weights_file(path, weights):
     Raises
     ------
     ~astro_deepcr.exceptions.WeightsError
-        If it is missing or another file.
+        If it is missing or another file, or the cache cannot be written.
     """
     _verified(Path(path), weights)
-    return Path(import_file_to_cache(weights.url, str(path)))
+    try:
+        return Path(import_file_to_cache(weights.url, str(path)))
+    except OSError as err:
+        msg = (
+            f"Astropy's download cache cannot be written: {err}. Set "
+            "astro_deepcr.conf.weights_dir to the folder instead."
+        )
+        raise WeightsError(msg) from err
 
 
 def _verified(path, weights, *, cached=False):
@@ -96,6 +103,11 @@ def _verified(path, weights, *, cached=False):
     if cached:
         clear_download_cache(weights.url)
         remedy = "It was removed from astropy's cache; run the same again to fetch it."
+        if _is_cached(weights.url):
+            remedy = (
+                "Astropy's cache cannot be written, so that it stays there: set "
+                "astro_deepcr.conf.weights_dir to a folder with a good copy."
+            )
     else:
         remedy = "Delete it, or replace it by a good copy."
     msg = (
