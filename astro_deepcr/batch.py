@@ -58,6 +58,7 @@ def clean_files(
     ext=None,
     unit=None,
     bad_bits=0,
+    bad_pixels=None,
     mask_hdu="CRMASK",
     dq_bit=None,
     update_err=False,
@@ -100,6 +101,10 @@ def clean_files(
     bad_bits : int, optional
         Bits of the DQ planes that say that a pixel is bad: their sum. These pixels are
         never flagged.
+    bad_pixels : path-like, optional
+        A FITS file of masks, not 0 where pixels are bad, such as L.A.Cosmic takes as
+        its ``inmask``: one image for all frames, or one for each of a file, in order.
+        These pixels are never flagged.
     mask_hdu : str or None, optional
         Name of HDUs with the cosmic rays, appended to the outputs. `None` for none.
     dq_bit : int or str, optional
@@ -191,6 +196,7 @@ def clean_files(
             "ext": ext,
             "unit": unit,
             "bad_bits": bad_bits,
+            "bad_pixels": None if bad_pixels is None else Path(bad_pixels).absolute(),
             "errors": update_err,
         },
         "writing": {"mask_hdu": mask_hdu, "dq_bit": bit},

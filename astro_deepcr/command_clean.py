@@ -57,6 +57,7 @@ def _add_files(parser):
     )
     add("--unit", help="unit of the values (that of BUNIT)")
     add("--bad-bits", type=int, help="sum of the DQ bits of bad pixels (0)")
+    add("--bad-pixels", metavar="FILE", help="mask of bad pixels: 0 where good")
     add("--mask-hdu", metavar="NAME", help="HDU for the cosmic rays (CRMASK)")
     add(
         "--dq-bit",

@@ -156,7 +156,9 @@ def read_frame(filename, hdu=None, unit=None, *, bad_bits=0):
         return _frame(hdus, index, unit, bad_bits, filename), index
 
 
-def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
+def read_frames(
+    filename, ext=None, unit=None, *, bad_bits=0, bad_pixels=None, errors=False
+):
     """
     Read the frames of a FITS file that are to be cleaned, one after the other.
 
@@ -168,6 +170,9 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
         As in `find_frames`.
     unit, bad_bits
         As in `read_frame`.
+    bad_pixels : path-like, optional
+        A FITS file of masks, not 0 where pixels are bad: one image for all frames,
+        or one for each, in order.
     errors : bool, optional
         Whether the ERR plane of each, or the UNCERT that CCDData wrote, becomes its
         uncertainty.
@@ -185,12 +190,54 @@ def read_frames(filename, ext=None, unit=None, *, bad_bits=0, errors=False):
         As in `read_frame`.
     """
     with open_fits(filename) as hdus:
-        for index in _frames_of(hdus, ext, filename):
+        indices = _frames_of(hdus, ext, filename)
+        for number, index in enumerate(indices):
             frame = _frame(hdus, index, unit, bad_bits, filename)
+            if bad_pixels is not None:
+                bad = read_bad_pixels(bad_pixels, number, len(indices), frame.shape)
+                frame.mask = bad if frame.mask is None else frame.mask | bad
             if errors:
                 frame.uncertainty = _uncertainty(hdus, index, filename)
             yield index, frame
             del hdus[index].data
+
+
+def read_bad_pixels(path, number, frames, shape):
+    """
+    Read where pixels of a frame are bad from a file for many.
+
+    Parameters
+    ----------
+    path : path-like
+        The FITS file.
+    number, frames : int
+        Number of the frame among those of its file, from 0, and how many there are.
+    shape : tuple of int
+        Of the frame.
+
+    Returns
+    -------
+    bad : `~numpy.ndarray` of bool
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or holds no mask that fits.
+    """
+    with open_fits(path) as hdus:
+        planes = [hdu for hdu in hdus if _is_image(hdu)]
+        if len(planes) not in (1, frames):
+            msg = (
+                f"The masks of bad pixels {path} are {len(planes)} image(s), and there "
+                f"are {frames} frame(s): one for all is needed, or one for each."
+            )
+            raise ValueError(msg)
+        plane = planes[number if len(planes) > 1 else 0]
+        if plane.shape != shape:
+            sizes = ("x".join(map(str, size)) for size in (plane.shape, shape))
+            msg = "The mask of bad pixels {} is {}, and the frame {}."
+            raise ValueError(msg.format(path, *sizes))
+        return read_data(plane, path) != 0
 
 
 def _frame(hdus, index, unit, bad_bits, filename):

@@ -21,6 +21,7 @@ from .fits_files import (
     own_mask,
     parse_unit,
     plane_index,
+    read_bad_pixels,
 )
 from .header import PROVENANCE
 
@@ -119,7 +120,9 @@ def find_work(source, reading, writing):
     indices = find_frames(source, reading["ext"])
     with open_fits(source) as hdus:
         _check_mask_hdu(hdus, writing["mask_hdu"], source)
-        for index in indices:
+        for number, index in enumerate(indices):
+            if (path := reading["bad_pixels"]) is not None:
+                read_bad_pixels(path, number, len(indices), hdus[index].shape)
             unit, header = reading["unit"], merged_header(hdus, index)
             parse_unit(header.get("BUNIT") if unit is None else unit, source)
             names = {"DQ"} if reading["bad_bits"] or writing["dq_bit"] else set()

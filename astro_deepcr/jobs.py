@@ -16,6 +16,7 @@ from .core import cosmicray_deepcr
 from .fits_files import read_frame, read_frames
 from .fits_output import read_crmask, write_part
 from .header import ALWAYS
+from .journal import fingerprint
 from .quality import frame_quality, unusable_frame
 from .weights import Weights, get_weights
 
@@ -45,6 +46,9 @@ class Job:
             chosen = (options.pop(name, None) for name in ("threshold", "fpr"))
             options["threshold"] = choose_threshold(self.weights, *chosen)
         things = [self.weights, options, self.reading, self.writing]
+        bad_pixels = self.reading["bad_pixels"]
+        if bad_pixels is not None:
+            things.append(fingerprint(bad_pixels))
         text = json.dumps(things, sort_keys=True, default=_to_json)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -212,6 +212,43 @@ class TestOutputs:
         assert table["pixels"][0] > 0
         assert np.array_equal(fits.getdata(table["output"][0], "MASK"), bits)
 
+    def test_masks_of_bad_pixels(self, tmp_path):
+        """One for all chips, or one for each."""
+        path = write_triples(tmp_path / "a.fits")
+        table = clean_files(path)
+        with fits.open(table["output"][0]) as hdus:
+            hits = [hdus["CRMASK", version].data > 0 for version in (1, 2)]
+        bad = [np.argwhere(hit)[0] for hit in hits]
+        masks = [np.zeros(hits[0].shape, np.uint8) for _ in hits]
+        for mask, place in zip(masks, bad, strict=True):
+            mask[tuple(place)] = 1
+        one, two, other = (tmp_path / f"{n}.fits" for n in ("one", "two", "other"))
+        fits.writeto(one, masks[0])
+        images = [fits.ImageHDU(mask, name="BPM") for mask in masks]
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(two)
+        fits.writeto(other, masks[0][1:])
+        for file, expected in ((one, [1, 0]), (two, [1, 1])):
+            table = clean_files(path, bad_pixels=file, overwrite=True)
+            assert table["status"][0] == "cleaned"
+            with fits.open(table["output"][0]) as hdus:
+                for version in (1, 2):
+                    found = hdus["CRMASK", version].data[tuple(bad[version - 1])]
+                    if expected[version - 1]:
+                        assert not found
+            assert main(["clean", str(path), "--bad-pixels", str(file)]) == 0
+        assert clean_files(path, bad_pixels=two)["status"][0] == "skipped"
+        os.utime(two, (1, 1))
+        table = clean_files(path, bad_pixels=two, overwrite=True)
+        assert table["status"][0] == "cleaned"
+        for dry_run in (True, False):
+            how = {"bad_pixels": other, "dry_run": dry_run, "overwrite": True}
+            message = clean_files(path, **how)["message"][0]
+            assert "other.fits is 47x40, and the frame 48x40" in message
+        single = tmp_path / "single.fits"
+        CCDData(np.ones((48, 40)), unit="adu").write(single)
+        message = clean_files(single, bad_pixels=two)["message"][0]
+        assert "two.fits are 2 image(s), and there are 1 frame(s)" in message
+
     def test_dq_that_does_not_fit(self, tmp_path):
         path = write_triples(tmp_path / "a.fits")
         table = clean_files(path, dq_bit=2**20)
