@@ -59,7 +59,7 @@ def _tell(thing, depth=20):
             return str(values)
         size = np.nan_to_num(np.abs(values.astype(float)), posinf=0).ravel()
         # Where values are is told by another sum, in which their places count.
-        placed = size @ np.linspace(1, 2, size.size)
+        placed = size @ np.linspace(1, 2, size.size) ** 2
         return f"{values.shape} {size.sum():.5g} {placed:.5g}"
     if isinstance(thing, dict):
         told = {
