@@ -222,8 +222,9 @@ def read_frames(
 
     The images are all extensions ``SCI``, or the first one that holds an image. The
     truth is, with ``dq_bits``, the data-quality plane ``DQ``; otherwise the
-    extension ``MASK``, whose bits are in `astro_deepcr.flags.MASK_BITS`. Of several
-    images, each has the plane of its own version (``EXTVER``).
+    extension ``MASK``, whose bits are in `astro_deepcr.flags.MASK_BITS`: in a file
+    that `~astropy.nddata.CCDData` wrote, its mask must be that of the cosmic rays. Of
+    several images, each has the plane of its own version (``EXTVER``).
 
     Parameters
     ----------
