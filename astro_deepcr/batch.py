@@ -351,7 +351,6 @@ class _Batch:
 
 def _run(todo, processes, scheduler):
     """Yield each job with its result, or with the exception that stopped it."""
-    settings = {name: getattr(conf, name) for name in conf}
     if processes is None and scheduler is None:
         yield from ((job, run_job(job)) for job in todo)
         return
@@ -360,6 +359,7 @@ def _run(todo, processes, scheduler):
         return
     from .cluster import run_on_cluster
 
+    settings = {name: getattr(conf, name) for name in conf}
     if todo[0].device is not None:
         settings["device"] = todo[0].device
     # Workers may be in other folders, where a relative name is another file.

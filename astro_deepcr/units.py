@@ -212,12 +212,7 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     6.0
     """
     if isinstance(readnoise, str):
-        keyword, readnoise = readnoise, _look_up(meta, (readnoise,))
-        if readnoise is None:
-            msg = (
-                f"readnoise={keyword!r}: the header has no such keyword with a number."
-            )
-            raise ValueError(msg)
+        readnoise = _of_keyword("readnoise", readnoise, meta)
     try:
         value = u.Quantity(readnoise)
     except TypeError:
@@ -284,10 +279,7 @@ def _parse(name, value, target, keywords, meta, unit, wanted):
             )
             raise ValueError(msg)
     elif isinstance(value, str):
-        keyword, value = value, _look_up(meta, (value,))
-        if value is None:
-            msg = f"{name}={keyword!r}: the header has no such keyword with a number."
-            raise ValueError(msg)
+        value = _of_keyword(name, value, meta)
     try:
         quantity = u.Quantity(value)
         if quantity.unit == u.dimensionless_unscaled:
@@ -308,6 +300,15 @@ def _one_name(unit):
     for base, power in zip(unit.bases, unit.powers, strict=True):
         result = result * _SAME_UNIT.get(base, base) ** power
     return result
+
+
+def _of_keyword(name, keyword, meta):
+    """Return the number that an argument names a keyword for."""
+    value = _look_up(meta, (keyword,))
+    if value is None:
+        msg = f"{name}={keyword!r}: the header has no such keyword with a number."
+        raise ValueError(msg)
+    return value
 
 
 def _look_up(meta, keywords):

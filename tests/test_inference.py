@@ -221,6 +221,16 @@ class TestDevices:
             probability = cosmicray_probability(image * 1e4, "acs-wfc")
         assert np.allclose(probability, cosmicray_probability(image * 1e4, "acs-wfc"))
 
+    def run(self, code):
+        """Return what code prints in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        ).stdout
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     @pytest.mark.parametrize("imported", ["before", "after"])
     def test_forked_from_a_process_that_used_torch_alone(self, imported):
@@ -238,14 +248,7 @@ def work(_):
 with multiprocessing.get_context("fork").Pool(1) as pool:
     print(0 < pool.map_async(work, [0]).get(200)[0] < 1)
 """
-        run = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        assert run.stdout == "True\n"
+        assert self.run(code) == "True\n"
 
     def test_what_the_caller_set_for_torch(self, image):
         """Another device, or other types, by default."""
@@ -274,14 +277,7 @@ here = work(0)
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print(numpy.allclose(pool.map_async(work, [0, 1]).get(200), here, rtol=1e-3))
 """
-        run = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
-        )
-        assert run.stdout == "True\n"
+        assert self.run(code) == "True\n"
 
     def test_threads_are_put_back(self, image):
         before = torch.get_num_threads()

@@ -259,7 +259,9 @@ class TestMoving:
 
         export_weights(tmp_path / "usb", ["acs-wfc"])
         monkeypatch.setattr(resolve_module, "import_file_to_cache", refuse)
-        with pytest.raises(WeightsError, match=r"cache cannot be written.*conf\.weights_dir"):
+        with pytest.raises(
+            WeightsError, match=r"cache cannot be written.*conf\.weights_dir"
+        ):
             import_weights(tmp_path / "usb")
 
     def test_damaged_file_stays_in_a_cache_that_cannot_be_written(
