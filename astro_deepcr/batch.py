@@ -153,7 +153,8 @@ def clean_files(
     ValueError
         If there is no file, or two have the same output.
     OSError
-        If the scheduler does not answer, or a folder cannot be made.
+        If the scheduler does not answer, a folder cannot be made, or there is no file
+        ``bad_pixels``.
     ~astro_deepcr.exceptions.WeightsError
         If the weights cannot be found, fetched or verified.
 
@@ -185,6 +186,9 @@ def clean_files(
         from .devices import resolve_device
 
         resolve_device(device)
+    if bad_pixels is not None and not Path(bad_pixels).is_file():
+        msg = f"There is no file {bad_pixels}, the bad_pixels= (--bad-pixels)."
+        raise FileNotFoundError(msg)
     check_bits(bad_bits or 0)
     check_hdu_name(mask_hdu)
     bit = None if dq_bit is None else parse_flag_bit(dq_bit)

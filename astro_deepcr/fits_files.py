@@ -235,7 +235,7 @@ def read_bad_pixels(path, number, frames, shape):
         plane = planes[number if len(planes) > 1 else 0]
         if plane.shape != shape:
             sizes = ("x".join(map(str, size)) for size in (plane.shape, shape))
-            msg = "The mask of bad pixels {} is {}, and the frame {}."
+            msg = "The mask of bad pixels {} is {}, and the frame {}; trim both alike."
             raise ValueError(msg.format(path, *sizes))
         return read_data(plane, path) != 0
 

@@ -187,7 +187,7 @@ def _is_left(part):
     try:
         if time.time() - part.stat().st_mtime > _LONG:
             return True
-        if own[:2] != _this_computer():
+        if own[:2] != _this_computer() or os.name == "nt":  # which would be sent Ctrl-C
             return False
         os.kill(int(own[2:8], 16), 0)  # only asks whether the process is there
     except (ProcessLookupError, FileNotFoundError, ValueError):

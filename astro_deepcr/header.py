@@ -15,7 +15,7 @@ _CARD = 72
 PROVENANCE = {
     "CRMODEL": "weights of the cosmic-ray network",
     "CRSHA": "SHA-256 of the weights (start)",
-    "CRTHRESH": "probability above which pixels are flagged",
+    "CRTHRESH": "probability from which on pixels are flagged",
     "CRORIENT": "orientations that the network looked in",
     "CRFRAC": "fraction of the usable pixels flagged",
     "CRFILL": "how hit pixels were replaced",
