@@ -55,7 +55,8 @@ def check_limits(threshold, neighbor_threshold, grow, max_fraction):
 
 def check_orientations(orientations):
     """Raise an error unless there are so many to choose from."""
-    if isinstance(orientations, bool) or orientations not in _ORIENTATIONS:
+    whole = isinstance(orientations, (int, np.integer))
+    if not whole or isinstance(orientations, bool) or orientations not in _ORIENTATIONS:
         msg = f"orientations={orientations!r} must be 1, 2, 4 or 8."
         raise ValueError(msg)
 
@@ -76,7 +77,7 @@ def parse_flag(flag_bit, ccd):
     return parse_flag_bit(flag_bit)
 
 
-def parse_inpaint(inpaint, meta):
+def parse_inpaint(inpaint, meta, name="inpaint"):
     """Return `None`, the name of a classical method, or inpainting weights."""
     if inpaint is None or (isinstance(inpaint, str) and inpaint in FILL_METHODS):
         return inpaint
@@ -86,7 +87,7 @@ def parse_inpaint(inpaint, meta):
         return get_weights(inpaint, task="inpaint", meta=meta)
     except (TypeError, ValueError) as err:
         methods = ", ".join(map(repr, FILL_METHODS))
-        msg = f"inpaint={inpaint!r} is not known; choose {methods}, 'network' or None."
+        msg = f"{name}={inpaint!r} is not known; choose {methods}, 'network' or None."
         raise ValueError(msg) from err
 
 

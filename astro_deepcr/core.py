@@ -75,8 +75,8 @@ def cosmicray_deepcr(
         a local weights file, 'auto' to choose by the header's INSTRUME and
         DETECTOR, or `None` for the default.
     threshold : float, optional
-        Pixels with a larger probability are flagged. The default is what the
-        weights recommend. Lower it if faint parts of tracks are left, raise it
+        Pixels with this probability or a larger one are flagged. The default is what
+        the weights recommend. Lower it if faint parts of tracks are left, raise it
         if cores of stars are flagged.
     fpr : float, optional
         Instead of ``threshold``: fraction of the good pixels that may be flagged
@@ -356,7 +356,7 @@ def inpaint_cosmicrays(
     """
     pixels = parse_image(ccd, background)
     mask = parse_mask(mask, pixels.mask.shape, "mask")
-    method = parse_inpaint(method, pixels.meta)
+    method = parse_inpaint(method, pixels.meta, name="method")
     if method is None:
         msg = "method=None would replace nothing; choose 'network', 'median', ..."
         raise ValueError(msg)

@@ -72,7 +72,7 @@ def fill_pixels(values, fill, bad=None, method="median"):
     if not good.any():
         msg = (
             "No good pixel is left to fill the others from: all pixels are masked "
-            "or flagged. Raise the threshold, or pass inpaint=None."
+            "or flagged. Mask fewer, raise the threshold, or pass inpaint=None."
         )
         raise ValueError(msg)
     return FILL_METHODS[method](values, fill, good)
@@ -200,7 +200,7 @@ def _scatter(windows, count, _distance2):
     upper = ordered[row, high] * (1 - part) + ordered[row, high - 1] * part
     scatter = (upper - lower) / 2
     coarse = (lower == median) | (upper == median)  # quantised: ranks say little
-    scatter[coarse] = np.nanstd(windows[coarse], axis=1)
+    scatter[coarse] = np.nanstd(windows[coarse], axis=1, dtype=float)
     return median, scatter
 
 
@@ -214,7 +214,8 @@ def _idw(windows, _count, distance2):
     weights = np.where(np.isnan(windows), 0, 1 / np.maximum(distance2, 1))
     weights /= weights.sum(axis=1, keepdims=True)
     mean = np.nansum(weights * windows, axis=1)
-    deviation2 = np.nansum(weights * (windows - mean[:, np.newaxis]) ** 2, axis=1)
+    deviation = (windows - mean[:, np.newaxis]).astype(float)  # squares of small units
+    deviation2 = np.nansum(weights * deviation**2, axis=1)
     share = np.sum(weights**2, axis=1)  # 1 / number of neighbours that count
     return mean, np.sqrt(deviation2 / (1 - share) * (1 + share))
 

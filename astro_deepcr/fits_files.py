@@ -20,6 +20,8 @@ from astropy.nddata import (
 )
 from astropy.utils.exceptions import AstropyUserWarning
 
+from .header import merged_header
+
 __all__ = ["find_fits", "find_frames", "read_frame", "read_frames"]
 
 _ENDINGS = tuple(
@@ -36,11 +38,12 @@ _COMPANIONS = {
     *("SKY", "STAT", "STD", "STDDEV", "TIME", "UNCERT", "VAR", "VARIANCE", "WAVE"),
     *("WAVELENGTH", "WEIGHT", "WGT", "WHT", "WTM"),
 }
+# What planes of bits, and of uncertainties, are called; the first is the usual name.
+_PLANES = {"bits": ("DQ", "BPM", "MSK"), "errors": ("ERR", "UNCERT")}
 # Options that ask for them.
 _NEEDED_FOR = {
-    "DQ": "dq_bit= (--dq-bit) and bad_bits= (--bad-bits)",
-    "ERR": "update_err= (--update-err)",
-    "UNCERT": "update_err= (--update-err)",
+    "bits": "dq_bit= (--dq-bit) and bad_bits= (--bad-bits)",
+    "errors": "update_err= (--update-err)",
 }
 # What CCDData writes into the header of its UNCERT as UTYPE.
 _UNCERTAINTIES = {
@@ -249,7 +252,7 @@ def _frame(hdus, index, unit, bad_bits, filename):
         mask = read_data(hdus[own], filename) != 0
     if bad_bits:
         check_bits(bad_bits)
-        plane = hdus[plane_index(hdus, index, "DQ", filename)]
+        plane = hdus[plane_index(hdus, index, "bits", filename)]
         plane = read_data(plane, filename)
         bad = (plane.astype(np.int64) & bad_bits) != 0
         mask = bad if mask is None else mask | bad
@@ -259,7 +262,7 @@ def _frame(hdus, index, unit, bad_bits, filename):
 
 def _uncertainty(hdus, index, filename):
     """Return the uncertainty of the image of one HDU."""
-    plane = hdus[plane_index(hdus, index, errors_name(hdus, index), filename)]
+    plane = hdus[plane_index(hdus, index, "errors", filename)]
     kind = plane.header.get("UTYPE", StdDevUncertainty.__name__)
     if kind not in _UNCERTAINTIES:
         msg = (
@@ -324,7 +327,7 @@ def _default_frames(hdus, filename):
         msg = (
             f"{filename} has no two-dimensional image; its HDUs are: "
             f"{_describe(hdus)}. (Planes such as ERR and DQ count only if ext= or "
-            "--ext names them.)"
+            "--ext names them; cubes must be split into their planes first.)"
         )
         raise ValueError(msg)
     return images
@@ -371,9 +374,10 @@ def read_image(hdu, filename):
     return np.where(missing, np.nan, data.astype(np.result_type(data, np.float32)))
 
 
-def plane_index(hdus, index, name, filename):
-    """Return the number of the plane of an image that has such a name."""
-    image = hdus[index]
+def plane_index(hdus, index, kind, filename):
+    """Return the number of the plane of 'bits' or 'errors' of an image."""
+    image, names = hdus[index], set(map(hdu_name, hdus))
+    name = next((one for one in _PLANES[kind] if one in names), _PLANES[kind][0])
     found = [
         i
         for i, hdu in enumerate(hdus)
@@ -387,16 +391,9 @@ def plane_index(hdus, index, name, filename):
         f"{filename} has {number} {name} plane for the image {index} (EXTVER "
         f"{image.ver}, {'x'.join(map(str, image.shape))}); its HDUs are: "
         f"{_describe(hdus)}. Choose images that have one with ext= (--ext), or leave "
-        f"out {_NEEDED_FOR.get(name, 'what needs it')}."
+        f"out {_NEEDED_FOR[kind]}."
     )
     raise ValueError(msg)
-
-
-def errors_name(hdus, index):
-    """Return what the plane with the uncertainties of an image is called."""
-    names = [hdu_name(hdu) for hdu in hdus]
-    own = index == 0 and "UNCERT" in names and "ERR" not in names  # of a CCDData
-    return "UNCERT" if own else "ERR"
 
 
 def own_mask(hdus, index):
@@ -409,14 +406,6 @@ def own_mask(hdus, index):
         if hdu.shape == hdus[index].shape and hdu.header["BITPIX"] == 8
     )
     return next(found, None) if index == 0 else None
-
-
-def merged_header(hdus, index):
-    """Return the primary header with that of the image on top."""
-    header = hdus[0].header.copy()
-    if index:
-        header.extend(hdus[index].header, strip=True, update=True)
-    return header
 
 
 def check_bits(bad_bits):

@@ -13,17 +13,15 @@ import numpy as np
 from astropy.io import fits
 
 from .fits_files import (
-    errors_name,
     find_frames,
     hdu_name,
-    merged_header,
     open_fits,
     own_mask,
     parse_unit,
     plane_index,
     read_bad_pixels,
 )
-from .header import PROVENANCE
+from .header import PROVENANCE, merged_header
 
 __all__ = [
     "check_target",
@@ -125,10 +123,12 @@ def find_work(source, reading, writing):
                 read_bad_pixels(path, number, len(indices), hdus[index].shape)
             unit, header = reading["unit"], merged_header(hdus, index)
             parse_unit(header.get("BUNIT") if unit is None else unit, source)
-            names = {"DQ"} if reading["bad_bits"] or writing["dq_bit"] else set()
-            names |= {errors_name(hdus, index)} if reading["errors"] else set()
-            for name in names:
-                plane_index(hdus, index, name, source)
+            needed = {
+                "bits": reading["bad_bits"] or writing["dq_bit"],
+                "errors": reading["errors"],
+            }
+            for kind in filter(needed.get, needed):
+                plane_index(hdus, index, kind, source)
     return indices
 
 
@@ -157,7 +157,7 @@ def read_crmask(target, source, index, *, mask_hdu="CRMASK", dq_bit=None):
             cleaned = [i for i, hdu in enumerate(hdus) if "CRMODEL" in hdu.header]
             masks = [hdu for hdu in hdus if hdu_name(hdu) == mask_hdu.upper()]
             return masks[cleaned.index(index)].data > 0
-        plane = plane_index(hdus, index, "DQ", target)
+        plane = plane_index(hdus, index, "bits", target)
         return (hdus[plane].data & ~before[plane].data & dq_bit) > 0
 
 
@@ -209,18 +209,18 @@ def _put_results(hdus, copy, results, mask_hdu, dq_bit, source):
             ours.append(own)
             copy[own] = _image_hdu(cleaned.mask.astype(np.uint8), hdus[own])
         if dq_bit is not None:
-            ours.append(_own_plane(hdus, index, "DQ", ours, source))
+            ours.append(_own_plane(hdus, index, "bits", ours, source))
             copy[ours[-1]] = _flagged_hdu(hdus[ours[-1]], crmask, dq_bit, source)
         if cleaned.uncertainty is not None:
-            name = errors_name(hdus, index)
-            ours.append(_own_plane(hdus, index, name, ours, source))
+            ours.append(_own_plane(hdus, index, "errors", ours, source))
             old = hdus[ours[-1]]
             new = np.where(crmask, cleaned.uncertainty.array, old.data)
             dtype = np.result_type(old.data.dtype, np.float32)  # integers cut it off
             copy[ours[-1]] = _image_hdu(new.astype(dtype), old)
         if mask_hdu is not None:
             version = hdus[index].ver if distinct else number
-            mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu, ver=version)
+            mask = fits.ImageHDU(crmask.astype(np.uint8), name=mask_hdu)
+            mask.header["EXTVER"] = version  # which may be 0
             mask.add_checksum(when=_WHEN)
             ours.append(len(copy))
             copy.append(mask)
@@ -246,13 +246,13 @@ def _check_mask_hdu(hdus, mask_hdu, source):
         raise ValueError(msg)
 
 
-def _own_plane(hdus, index, name, ours, filename):
+def _own_plane(hdus, index, kind, ours, filename):
     """Return the number of a plane that no other image was given."""
-    plane = plane_index(hdus, index, name, filename)
+    plane = plane_index(hdus, index, kind, filename)
     if plane in ours:
         msg = (
-            f"{filename} has one {name} plane ({plane}) for several images. Give them "
-            "an EXTVER each, or choose one image with ext= (--ext)."
+            f"{filename} has one {hdu_name(hdus[plane])} plane ({plane}) for several "
+            "images. Give them an EXTVER each, or choose one image with ext= (--ext)."
         )
         raise ValueError(msg)
     return plane
@@ -275,7 +275,8 @@ def _verify(part, ours, number):
     """Read a file again; raise OSError unless all is there as it should be."""
     with open_fits(part) as hdus:
         whole = len(hdus) == number
-        if not (whole and all(hdus[i].verify_datasum() == 1 for i in ours)):
+        sums = [(hdus[i].verify_datasum(), hdus[i].verify_checksum()) for i in ours]
+        if not whole or set(sums) != {(1, 1)}:
             msg = "What was written is not what is read back"
             raise OSError(msg)
 
@@ -323,6 +324,9 @@ def _cleaned_hdu(hdus, index, cleaned):
         header.add_history(line)
     kind = fits.ImageHDU if index else fits.PrimaryHDU
     hdu = kind(cleaned.data, header)
+    if not index:  # else added after the checksum, if there are other HDUs
+        comment = header.comments["EXTEND"] if "EXTEND" in header else ""
+        hdu.header.set("EXTEND", True, comment, after="NAXIS2")
     hdu.add_checksum(when=_WHEN)
     return hdu
 

@@ -4,7 +4,9 @@
 import copy
 import textwrap
 
-__all__ = ["ALWAYS", "PROVENANCE", "log_to_meta"]
+from astropy.io import fits
+
+__all__ = ["ALWAYS", "PROVENANCE", "log_to_meta", "merged_header"]
 
 #: For ``add_keyword``: as True, whatever the configuration says.
 ALWAYS = object()
@@ -81,6 +83,25 @@ def log_to_meta(meta, values, history, add_keyword=True):
     return meta
 
 
+def merged_header(hdus, index):
+    """Return the primary header with that of the image on top."""
+    header = _readable(hdus[0].header)
+    if index:
+        header.extend(_readable(hdus[index].header), strip=True, update=True)
+    return header
+
+
+def _readable(header):
+    """Return a copy of a header without the cards that nobody can read."""
+    header = header.copy()
+    for number in range(len(header) - 1, -1, -1):
+        try:
+            header[number]
+        except fits.VerifyError:
+            del header[number]
+    return header
+
+
 def _printable(value):
     """Return text with what FITS does not allow, as in names of files, as '?'."""
     if not isinstance(value, str):
@@ -96,7 +117,8 @@ def _add_values(meta, values):
 
 def _add_history(meta, line):
     if hasattr(meta, "add_history"):
-        for part in textwrap.wrap(line, _CARD):  # FITS would cut words in two
+        # FITS would cut words in two.
+        for part in textwrap.wrap(line, _CARD, break_on_hyphens=False):
             meta.add_history(part)
     else:
         # One string, since a dictionary with a list cannot be written to FITS.

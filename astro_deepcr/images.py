@@ -29,6 +29,8 @@ __all__ = [
 
 # What float32, the type that the networks compute in, can hold with room to square.
 _LARGEST_VALUE = 1e18
+# Where cameras with a colour filter on each pixel say so.
+_COLOURS = ("BAYERPAT", "COLORTYP")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,7 @@ def parse_image(image, background=None):
         bad |= parse_mask(mask, data.shape, "the image's own mask")
     _check_values(values, data, bad)
     _check_uncertainty(image, data.shape)
+    _check_colours(meta)
     background = _parse_background(background, bad, unit)
     if np.any(background):  # before digits are lost in float32
         with np.errstate(over="ignore"):
@@ -147,6 +150,9 @@ def parse_mask(mask, shape, name):
     array([[False,  True],
            [False, False]])
     """
+    if mask is None:
+        msg = f"{name} is None; an array of the image's shape is needed."
+        raise TypeError(msg)
     mask = np.asarray(mask)
     if mask.dtype.kind not in "biu":
         msg = (
@@ -298,6 +304,18 @@ def _check_uncertainty(image, shape):
         raise ValueError(msg)
 
 
+def _check_colours(meta):
+    """Warn if neighbouring pixels see different colours."""
+    pattern = "" if meta is None else str(meta.get(_COLOURS[0], meta.get(_COLOURS[1])))
+    if len(pattern.strip()) == 4 and set(pattern.strip().upper()) == set("RGB"):
+        msg = (
+            f"The header says that pixels see different colours ({pattern.strip()}). "
+            "Most cosmic rays are then missed: pass the pixels of each colour by "
+            "themselves, [0::2, 0::2], [0::2, 1::2], and so on."
+        )
+        warnings.warn(msg, CosmicRayWarning, stacklevel=4)
+
+
 def _parse_background(background, bad, unit):
     """Return a background of floats, of one value or of the image's shape."""
     if background is None:
@@ -311,6 +329,8 @@ def _parse_background(background, bad, unit):
         except u.UnitConversionError:
             msg = f"The background is in {background.unit}, the image in {unit}."
             raise ValueError(msg) from None
+    if np.ma.is_masked(background):  # says nothing there
+        background = np.ma.filled(np.ma.asarray(background, float), np.nan)
     array = np.asarray(background)
     if array.dtype.kind not in "iuf" or array.shape not in ((), bad.shape):
         msg = (

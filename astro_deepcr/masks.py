@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 from scipy import ndimage
 
+from .arguments import check_number
 from .exceptions import TooManyCosmicRaysWarning
+from .images import parse_mask
 
 __all__ = ["TOUCHING", "check_fraction", "find_cosmic_rays", "grow_mask"]
 
@@ -31,22 +33,27 @@ def find_cosmic_rays(
     probability : `~numpy.ndarray` of float, shape (rows, columns)
         Probability that a pixel was hit.
     threshold : float
-        Pixels with a larger probability are flagged.
+        Pixels with this probability or a larger one are flagged.
     neighbor_threshold : float, optional
-        Pixels above this lower threshold are flagged as well if a chain of such
+        Pixels from this lower threshold on are flagged as well if a chain of such
         pixels, diagonals included, connects them to a flagged one.
     grow : float, optional
         Pixels whose centre lies within this many pixels of a flagged one are
         flagged at the end.
-    exclude : `~numpy.ndarray` of bool, optional
+    exclude : array_like of bool, optional
         Pixels (masked, not finite) that are never flagged and never pass a flag on.
-    protect : `~numpy.ndarray` of bool, optional
+    protect : array_like of bool, optional
         Pixels that are never flagged, for example the cores of stars.
 
     Returns
     -------
     crmask : `~numpy.ndarray` of bool, shape (rows, columns)
         True for pixels hit by a cosmic ray.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is beyond its limits, or a mask does not fit.
 
     Examples
     --------
@@ -60,14 +67,17 @@ def find_cosmic_rays(
     >>> find_cosmic_rays(probability, 0.5, grow=2).astype(int)
     array([[1, 1, 1, 1, 1]])
     """
-    allowed = np.ones(probability.shape, bool) if exclude is None else ~exclude
-    if protect is not None:
-        allowed &= ~protect
+    threshold = check_number("threshold", threshold, 0, 1)
+    allowed = np.ones(probability.shape, bool)
+    for name, mask in {"exclude": exclude, "protect": protect}.items():
+        if mask is not None:
+            allowed &= ~parse_mask(mask, probability.shape, name)
     crmask = (probability >= threshold) & allowed
     if neighbor_threshold is not None:
+        check_number("neighbor_threshold", neighbor_threshold, 0, threshold)
         candidates = (probability >= neighbor_threshold) & allowed
         crmask = ndimage.binary_propagation(crmask, TOUCHING, mask=candidates)
-    if grow:
+    if check_number("grow", grow, 0, np.inf):
         crmask = grow_mask(crmask, grow) & allowed
     return crmask
 
@@ -89,6 +99,11 @@ def grow_mask(mask, radius):
     grown : `~numpy.ndarray` of bool
         True within ``radius`` of a True pixel.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If the radius is not a number, or negative.
+
     Examples
     --------
     >>> import numpy as np
@@ -96,6 +111,7 @@ def grow_mask(mask, radius):
     >>> grow_mask(np.array([[0, 0, 1, 0, 0]], bool), 1).astype(int)
     array([[0, 1, 1, 1, 0]])
     """
+    check_number("radius", radius, 0, np.inf)
     if not mask.any():
         return mask.copy()
     return ndimage.distance_transform_edt(~mask) <= radius

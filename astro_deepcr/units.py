@@ -3,6 +3,7 @@
 
 import contextlib
 import math
+import re
 from numbers import Real
 
 import numpy as np
@@ -214,7 +215,7 @@ def parse_readnoise(readnoise, gain=None, meta=None):
     if isinstance(readnoise, str):
         readnoise = _of_keyword("readnoise", readnoise, meta)
     try:
-        value = u.Quantity(readnoise)
+        value = u.Quantity(_not_bool(readnoise))
     except TypeError:
         msg = f"readnoise={readnoise!r} must be a number or quantity of electrons."
         raise ValueError(msg) from None
@@ -270,7 +271,7 @@ def noise_floor(readnoise, to_unit, gain=None, meta=None):
 def _parse(name, value, target, keywords, meta, unit, wanted):
     """Return a positive number in unit ``target`` from an argument or a header."""
     if value is None:
-        value = _look_up(meta, keywords)
+        value = _look_up(meta, keywords, target)
         if value is None:
             msg = (
                 f"The image is in {unit} and {wanted} is needed, which takes "
@@ -279,9 +280,9 @@ def _parse(name, value, target, keywords, meta, unit, wanted):
             )
             raise ValueError(msg)
     elif isinstance(value, str):
-        value = _of_keyword(name, value, meta)
+        value = _of_keyword(name, value, meta, target)
     try:
-        quantity = u.Quantity(value)
+        quantity = u.Quantity(_not_bool(value))
         if quantity.unit == u.dimensionless_unscaled:
             quantity = quantity * target
         number = float(quantity.value * _one_name(quantity.unit).to(target))
@@ -302,16 +303,23 @@ def _one_name(unit):
     return result
 
 
-def _of_keyword(name, keyword, meta):
+def _not_bool(value):
+    """Return a number; True is none."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return value
+
+
+def _of_keyword(name, keyword, meta, target=None):
     """Return the number that an argument names a keyword for."""
-    value = _look_up(meta, (keyword,))
+    value = _look_up(meta, (keyword,), target)
     if value is None:
         msg = f"{name}={keyword!r}: the header has no such keyword with a number."
         raise ValueError(msg)
     return value
 
 
-def _look_up(meta, keywords):
+def _look_up(meta, keywords, target=None):
     """Return the first positive number of some keywords, or else the first number."""
     first = None
     for keyword in keywords:
@@ -321,6 +329,17 @@ def _look_up(meta, keywords):
                 value = float(value)
         if isinstance(value, (Real, u.Quantity)) and not isinstance(value, bool):
             if value > 0:
-                return value
+                return value * _unit_of_comment(meta, keyword, target)
             first = value if first is None else first
     return first
+
+
+def _unit_of_comment(meta, keyword, target):
+    """Return the unit that a comment begins with, '[d] ...', if it is of that kind."""
+    comments = getattr(meta, "comments", None)
+    found = re.match(r"\s*\[([^]]+)\]", comments[keyword]) if comments else None
+    # Of gains, some give the unit upside down, in names that astropy does not know.
+    if target == u.s and found:
+        with contextlib.suppress(ValueError, u.UnitConversionError):
+            return (1 * u.Unit(found[1])).to(u.s)
+    return 1

@@ -13,9 +13,10 @@ from astro_deepcr import (
     cosmicray_probability,
     inpaint_cosmicrays,
 )
-from astro_deepcr.exceptions import DeviceError, WeightsError
+from astro_deepcr.exceptions import CosmicRayWarning, DeviceError, WeightsError
 
 GOOD = np.full((20, 20), 100.0)
+MASKED = np.ma.MaskedArray(GOOD, np.eye(20, dtype=bool))
 
 
 @pytest.fixture(params=["clean", "probability", "inpaint"])
@@ -112,6 +113,11 @@ def test_uncertainty_of_another_shape(call):
         ({"fpr": "x"}, TypeError, "fpr='x' must be one number"),
         ({"background": 1e300}, ValueError, r"beyond 1e\+18"),
         ({"background": NDData(np.zeros(3))}, ValueError, r"shape \(3,\)"),
+        ({"background": MASKED}, ValueError, "background has values that are not fin"),
+        ({"orientations": 2.0}, ValueError, r"orientations=2\.0 must be 1, 2, 4 or 8"),
+        ({"orientations": np.arange(2)}, ValueError, "must be 1, 2, 4 or 8"),
+        ({"gain": True}, ValueError, "gain=True must be one positive number"),
+        ({"readnoise": True}, ValueError, "readnoise=True must be"),
         ({"readnoise": [1, 2]}, ValueError, r"readnoise=\[1, 2\] must be one number"),
         ({"readnoise": 3 * u.s}, ValueError, "readnoise=3.0 s must be one number, in"),
         ({"readnoise": "x"}, ValueError, "readnoise='x'"),
@@ -182,6 +188,18 @@ def test_numpy_number_in_the_header():
     assert cosmicray_deepcr(CCDData(GOOD, unit="adu", meta=meta)).unit == u.adu
 
 
+@pytest.mark.parametrize("key", ["BAYERPAT", "COLORTYP"])
+def test_colours(key, recwarn):
+    ccd = CCDData(GOOD, unit="adu", meta={key: "RGGB"})
+    for call in (cosmicray_deepcr, lambda ccd: inpaint_cosmicrays(ccd, GOOD < 0)):
+        with pytest.warns(CosmicRayWarning, match=r"different colours \(RGGB\)"):
+            call(ccd)
+    recwarn.clear()
+    for value in ("NONE", "", True, None):
+        cosmicray_deepcr(CCDData(GOOD, unit="adu", meta={key: value}))
+    assert not recwarn
+
+
 def test_flags_of_another_type(ccd):
     ccd.flags = np.zeros(ccd.shape, bool)
     with pytest.raises(TypeError, match=r"flags of integers.*bool"):
@@ -205,6 +223,8 @@ class TestInpaint:
             inpaint_cosmicrays(GOOD, np.zeros((2, 2), bool))
         with pytest.raises(TypeError, match="mask holds float64"):
             inpaint_cosmicrays(GOOD, GOOD)
+        with pytest.raises(TypeError, match="mask is None; an array"):
+            inpaint_cosmicrays(GOOD, CCDData(GOOD, unit="adu").mask)
 
     def test_nothing_left(self):
         for method in ("median", "biharmonic", "network"):
@@ -214,6 +234,8 @@ class TestInpaint:
     def test_method(self):
         with pytest.raises(ValueError, match="would replace nothing"):
             inpaint_cosmicrays(GOOD, GOOD < 0, None)
+        with pytest.raises(ValueError, match="method='magic' is not known"):
+            inpaint_cosmicrays(GOOD, GOOD < 0, "magic")
 
     def test_nan_under_the_mask_is_filled(self):
         image = GOOD.copy()

@@ -479,6 +479,7 @@ class TestProvenance:
         assert meta["CRFRAC"] == pytest.approx(meta["CRNPIX"] / (ccd.data.size - 1))
         assert meta["OBJECT"] == "M31"
         assert len(meta["HISTORY"]) >= 2
+        assert "inpaint-universal" in str(meta["HISTORY"])  # in one line
 
     def test_dictionary_survives_fits(self, ccd, tmp_path):
         ccd.meta["HISTORY"] = "bias subtracted"

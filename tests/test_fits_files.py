@@ -284,3 +284,84 @@ class TestClean:
         error = capsys.readouterr().err
         assert error.startswith("deepcr: error:")
         assert "cannot be read as FITS" in error
+
+
+class TestLayouts:
+    """Files as observatories write them."""
+
+    @pytest.mark.parametrize("cards", [{}, {"EXTEND": True}, {"CHECKSUM": "old"}])
+    def test_checksum_of_the_primary_hdu(self, tmp_path, image, cards):
+        header = fits.Header({"BUNIT": "electron"} | cards)
+        fits.writeto(tmp_path / "a.fits", image, header)
+        assert main(["clean", str(tmp_path / "a.fits")]) == 0
+        with fits.open(tmp_path / "a_cleaned.fits") as hdus:
+            assert [hdu.verify_checksum() for hdu in hdus] == [1] * len(hdus)
+            assert [hdu.verify_datasum() for hdu in hdus] == [1] * len(hdus)
+
+    def test_version_zero(self, tmp_path, image):
+        hdus = fits.HDUList([fits.PrimaryHDU()])
+        for version in range(3):
+            chip = np.roll(image, 5 * version)
+            hdus.append(fits.ImageHDU(chip, fits.Header({"BUNIT": "electron"})))
+            hdus[-1].header["EXTNAME"] = f"ccd{version:02}"
+            hdus[-1].header["EXTVER"] = version
+        hdus.writeto(tmp_path / "a.fits")
+        assert main(["clean", str(tmp_path / "a.fits")]) == 0
+        with fits.open(tmp_path / "a_cleaned.fits") as hdus:
+            for version in range(3):
+                number = hdus[f"ccd{version:02}"].header["CRNPIX"]
+                mask = next(
+                    hdu
+                    for hdu in hdus
+                    if hdu.name == "CRMASK" and hdu.header["EXTVER"] == version
+                )
+                hit = hdus[f"ccd{version:02}"].data != np.roll(image, 5 * version)
+                assert np.array_equal(hit, mask.data > 0)
+                assert np.count_nonzero(hit) == number > 0
+
+    @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
+    def test_card_that_cannot_be_read(self, tmp_path, image, capsys):
+        hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, name="SCI")])
+        hdus[1].header["BUNIT"] = "electron"
+        for hdu in hdus:
+            hdu.header["AMBTEMP"] = 12.5
+        path = tmp_path / "a.fits"
+        hdus.writeto(path)
+        card = b"AMBTEMP =                 12.5"
+        path.write_bytes(
+            path.read_bytes().replace(card, b"AMBTEMP =                  NaN")
+        )
+        assert main(["clean", str(path), "--dry-run"]) == 0
+        assert main(["clean", str(path)]) == 0
+        assert capsys.readouterr().err == ""
+        with fits.open(tmp_path / "a_cleaned.fits") as hdus:
+            assert all("AMBTEMP" in hdu.header for hdu in hdus[:2])
+            assert hdus["SCI"].header["CRNPIX"] > 0
+
+    @pytest.mark.parametrize("name", ["BPM", "MSK"])
+    def test_bits_of_other_names(self, tmp_path, image, name):
+        bits = np.zeros(image.shape, np.int16)
+        bits[:4] = 2
+        science = fits.ImageHDU(image, fits.Header({"BUNIT": "electron"}), name="SCI")
+        hdus = [fits.PrimaryHDU(), science, fits.ImageHDU(bits, name=name)]
+        fits.HDUList(hdus).writeto(tmp_path / "a.fits")
+        command = ["clean", str(tmp_path / "a.fits"), "--dq-bit", "banzai"]
+        assert main([*command, "--bad-bits", "2"]) == 0
+        with fits.open(tmp_path / "a_cleaned.fits") as hdus:
+            found = (hdus[name].data & 8) > 0
+            assert not found[:4].any()
+            assert np.count_nonzero(found) == hdus["SCI"].header["CRNPIX"] > 0
+
+    def test_uncertainty_of_an_extension(self, tmp_path, image):
+        science = fits.ImageHDU(image, fits.Header({"BUNIT": "electron"}))
+        error = fits.ImageHDU(np.full(image.shape, 99.0, np.float32), name="UNCERT")
+        fits.HDUList([fits.PrimaryHDU(), science, error]).writeto(tmp_path / "a.fits")
+        assert main(["clean", str(tmp_path / "a.fits"), "--update-err"]) == 0
+        with fits.open(tmp_path / "a_cleaned.fits") as hdus:
+            changed = hdus["UNCERT"].data != 99
+            assert np.array_equal(changed, hdus["CRMASK"].data > 0)
+
+    def test_cube(self, tmp_path, image, capsys):
+        fits.writeto(tmp_path / "a.fits", image[np.newaxis])
+        assert main(["clean", str(tmp_path / "a.fits"), "--unit", "adu"]) == 1
+        assert "cubes must be split into their planes first" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from astropy import units as u
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +120,38 @@ class TestMasks:
         mask[4, 4] = True
         assert grow_mask(mask, radius).sum() == count
 
+    @pytest.mark.parametrize(
+        ("options", "error"),
+        [
+            ({"threshold": 2}, ValueError),
+            ({"threshold": "a"}, TypeError),
+            ({"grow": -1}, ValueError),
+            ({"grow": np.nan}, ValueError),
+            ({"neighbor_threshold": 0.7}, ValueError),
+            ({"exclude": np.zeros((2, 2), bool)}, ValueError),
+            ({"protect": np.zeros((9, 9))}, TypeError),
+        ],
+    )
+    def test_wrong_arguments(self, options, error):
+        probability = np.zeros((9, 9), np.float32)
+        with pytest.raises(error, match=next(iter(options))):
+            find_cosmic_rays(probability, **{"threshold": 0.5, **options})
+
+    def test_masks_of_bits(self):
+        probability = np.zeros((9, 9), np.float32)
+        probability[4, 3:6] = 0.9
+        bits = np.zeros((9, 9), int)
+        bits[4, 4] = 4
+        found = find_cosmic_rays(
+            probability, 0.5, exclude=bits, protect=bits.T.tolist()
+        )
+        assert found.dtype == bool
+        assert np.argwhere(found).tolist() == [[4, 3], [4, 5]]
+
+    def test_negative_radius(self):
+        with pytest.raises(ValueError, match="radius=-1 must be between"):
+            grow_mask(np.ones((2, 2), bool), -1)
+
 
 class TestFlags:
     def test_observatories(self):
@@ -150,6 +183,29 @@ class TestUnits:
         assert parse_readnoise("RN", meta={"RN": 4.5}) == 4.5
         with pytest.raises(ValueError, match="readnoise='RN': the header has no such"):
             parse_readnoise("RN", meta={})
+
+    @pytest.mark.parametrize(
+        ("comment", "seconds"),
+        [("[d] time on source", 86400), ("[s]", 1), ("[ms] shutter", 1e-3), ("", 1)],
+    )
+    def test_unit_of_the_comment(self, comment, seconds):
+        header = fits.Header(
+            [("EXPOSURE", 2.0, comment), ("GAIN", 3.0, "[ms] no gain")]
+        )
+        rate = u.electron / u.s
+        found = conversion_factor(rate, u.electron, meta=header)
+        assert found == pytest.approx(2 * seconds)
+        found = conversion_factor(
+            rate, u.electron, meta=header, exposure_time="exposure"
+        )
+        assert found == pytest.approx(2 * seconds)
+        assert parse_gain(None, header) == 3
+
+    def test_true_is_no_number(self):
+        with pytest.raises(ValueError, match="gain=True must be one positive"):
+            parse_gain(True)
+        with pytest.raises(ValueError, match="readnoise=True must be a number"):
+            parse_readnoise(True)
 
 
 class TestFill:
@@ -215,6 +271,17 @@ class TestFill:
         whole = fill_pixels(plane, hit)
         monkeypatch.setattr("astro_deepcr.fill._BATCH_NUMBERS", 100)
         assert np.array_equal(whole, fill_pixels(plane, hit))
+
+    @pytest.mark.parametrize("method", ["idw", "mean", "median"])
+    def test_small_units(self, method):
+        image = np.random.default_rng(0).normal(100, 10, (40, 40)).round(-1)
+        hit = np.zeros(image.shape, bool)
+        hit[20, 10:14] = True
+        expected = fill_pixels(image.astype(np.float32), hit, method=method)
+        found = fill_pixels((image * 1e-26).astype(np.float32), hit, method=method)
+        assert np.ptp(expected[1]) > 0.5
+        for one, other in zip(found, expected, strict=True):
+            assert one * 1e26 == pytest.approx(other, rel=1e-3)
 
 
 class TestTiling:

@@ -14,13 +14,13 @@ from ..fill import fill_pixels
 from ..fits_files import (
     find_fits,
     hdu_name,
-    merged_header,
     open_fits,
     parse_unit,
     read_data,
     read_image,
 )
 from ..flags import MASK_BITS
+from ..header import merged_header
 from ..units import conversion_factor
 from ._checks import as_ignore, as_mask
 

@@ -205,4 +205,5 @@ for name, mask in {**masks, "cosmicray_deepcr, protect": protected}.items():
 # ----
 # Tracing, wavelength calibration and extraction go on as before: unit, header and pixel
 # grid are those of the frame. Leave the pixels in ``cleaned.mask`` out of an optimal
-# extraction, or give them the weight of their uncertainty.
+# extraction: their uncertainty, which is that of a guess of the light and not of a
+# reading, would give them too much weight.
