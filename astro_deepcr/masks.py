@@ -31,7 +31,7 @@ def find_cosmic_rays(
     Parameters
     ----------
     probability : `~numpy.ndarray` of float, shape (rows, columns)
-        Probability that a pixel was hit.
+        Probability that a pixel was hit, or another score that is not negative.
     threshold : float
         Pixels with this probability or a larger one are flagged.
     neighbor_threshold : float, optional
@@ -67,7 +67,7 @@ def find_cosmic_rays(
     >>> find_cosmic_rays(probability, 0.5, grow=2).astype(int)
     array([[1, 1, 1, 1, 1]])
     """
-    threshold = check_number("threshold", threshold, 0, 1)
+    threshold = check_number("threshold", threshold, 0, np.inf)
     allowed = np.ones(probability.shape, bool)
     for name, mask in {"exclude": exclude, "protect": protect}.items():
         if mask is not None:

@@ -93,6 +93,7 @@ def test_uncertainty_of_another_shape(call):
         ({"inpaint": "acs-wfc"}, ValueError, "inpaint='acs-wfc'"),
         ({"weights": "inpaint-acs-wfc-f606w-2-32"}, ValueError, "for the task 'inpa"),
         ({"weights": "nonsense"}, ValueError, "no weights called 'nonsense'; choose"),
+        ({"weights": ""}, ValueError, "no weights called ''; choose"),
         ({"weights": 3}, TypeError, "weights=3 must be a name"),
         ({"weights": "absent.pth"}, WeightsError, r"no weights file absent\.pth"),
         ({"device": "abacus"}, DeviceError, "'abacus' is not known; choose"),

@@ -123,7 +123,7 @@ class TestMasks:
     @pytest.mark.parametrize(
         ("options", "error"),
         [
-            ({"threshold": 2}, ValueError),
+            ({"threshold": -0.1}, ValueError),
             ({"threshold": "a"}, TypeError),
             ({"grow": -1}, ValueError),
             ({"grow": np.nan}, ValueError),

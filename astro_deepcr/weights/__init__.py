@@ -299,7 +299,7 @@ def _look_up(weights, task=None):
     if isinstance(weights, str) and weights in REGISTRY:
         return REGISTRY[weights]
     path = Path(weights)
-    if path.suffix in (".pth", ".safetensors") or path.exists():
+    if path.suffix in (".pth", ".safetensors") or (weights != "" and path.exists()):
         return describe_file(path)
     msg = (
         f"There are no weights called {weights!r}; choose one of "

@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "a3ba69b87563322d6364bbe862648f84c26d6ab59f5e6a064025b375e4afafe9",
+        "71518e02f417ce671e932540ad8d730f9927fc401c80042243eed24e5bf42c50",
     ),
     _bundled(
         "universal-fast",

@@ -289,7 +289,7 @@ figure.legend(handles, labels, title="flagged", loc="outside lower center", ncol
 # %%
 # What to do
 # ----------
-# * Stars at least two pixels wide: keep the default.
+# * Stars more than two pixels wide: keep the default.
 # * Faint parts of tracks are left: ``neighbor_threshold=0.2``, or a lower threshold.
 # * Cores of stars are flagged: ``protect=``, with stars from a catalogue or a
 #   combination. Without either: a higher ``threshold``, and ``neighbor_threshold``.
