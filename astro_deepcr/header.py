@@ -6,11 +6,13 @@ import textwrap
 
 from astropy.io import fits
 
-__all__ = ["ALWAYS", "PROVENANCE", "log_to_meta", "merged_header"]
+__all__ = ["ALWAYS", "PROVENANCE", "colour_pattern", "log_to_meta", "merged_header"]
 
 #: For ``add_keyword``: as True, whatever the configuration says.
 ALWAYS = object()
 
+# Where cameras with a colour filter on each pixel say so.
+_COLOURS = ("BAYERPAT", "COLORTYP")
 # Characters of a card of HISTORY.
 _CARD = 72
 #: Keywords of the standard provenance, and their comments.
@@ -81,6 +83,20 @@ def log_to_meta(meta, values, history, add_keyword=True):
         )
         raise TypeError(msg)
     return meta
+
+
+def colour_pattern(meta):
+    """Return what is to be said if neighbouring pixels see different colours."""
+    if meta is None:
+        return None
+    pattern = str(meta.get(_COLOURS[0], meta.get(_COLOURS[1]))).strip()
+    if len(pattern) != 4 or set(pattern.upper()) != set("RGB"):
+        return None
+    return (
+        f"The header says that pixels see different colours ({pattern}). Most cosmic "
+        "rays are then missed: pass the pixels of each colour by themselves, "
+        "[0::2, 0::2], [0::2, 1::2], and so on."
+    )
 
 
 def merged_header(hdus, index):

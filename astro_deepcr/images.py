@@ -16,6 +16,7 @@ from astropy.nddata import (
 from astropy.utils.masked import Masked
 
 from .exceptions import CosmicRayWarning
+from .header import colour_pattern
 
 __all__ = [
     "PixelData",
@@ -29,8 +30,6 @@ __all__ = [
 
 # What float32, the type that the networks compute in, can hold with room to square.
 _LARGEST_VALUE = 1e18
-# Where cameras with a colour filter on each pixel say so.
-_COLOURS = ("BAYERPAT", "COLORTYP")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +109,8 @@ def parse_image(image, background=None):
         bad |= parse_mask(mask, data.shape, "the image's own mask")
     _check_values(values, data, bad)
     _check_uncertainty(image, data.shape)
-    _check_colours(meta)
+    if (message := colour_pattern(meta)) is not None:
+        warnings.warn(message, CosmicRayWarning, stacklevel=3)
     background = _parse_background(background, bad, unit)
     if np.any(background):  # before digits are lost in float32
         with np.errstate(over="ignore"):
@@ -302,18 +302,6 @@ def _check_uncertainty(image, shape):
     if not fits:
         msg = f"The uncertainty has shape {found}, but the image has shape {shape}."
         raise ValueError(msg)
-
-
-def _check_colours(meta):
-    """Warn if neighbouring pixels see different colours."""
-    pattern = "" if meta is None else str(meta.get(_COLOURS[0], meta.get(_COLOURS[1])))
-    if len(pattern.strip()) == 4 and set(pattern.strip().upper()) == set("RGB"):
-        msg = (
-            f"The header says that pixels see different colours ({pattern.strip()}). "
-            "Most cosmic rays are then missed: pass the pixels of each colour by "
-            "themselves, [0::2, 0::2], [0::2, 1::2], and so on."
-        )
-        warnings.warn(msg, CosmicRayWarning, stacklevel=4)
 
 
 def _parse_background(background, bad, unit):

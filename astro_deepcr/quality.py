@@ -8,6 +8,7 @@ from astropy import units as u
 from astropy.io.fits import VerifyError
 from scipy import ndimage
 
+from .header import colour_pattern
 from .masks import TOUCHING
 from .simulate.detectors import get_detector, list_detectors
 from .simulate.environments import RATE_UNIT, get_environment
@@ -79,6 +80,7 @@ def frame_quality(
     fraction = float(meta["CRFRAC"])
     reasons = [
         mismatch(weights, meta),
+        colour_pattern(meta),
         _too_many(fraction, max_fraction),
         _implausible(events, exposure and expected * exposure),
         _saturated(ccd, usable, meta.get("SATURATE")),

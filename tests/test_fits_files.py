@@ -7,6 +7,8 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
 
+from astro_deepcr import clean_files
+from astro_deepcr.exceptions import CosmicRayWarning
 from astro_deepcr.fits_files import find_frames, read_frame
 from astro_deepcr.scripts import main
 
@@ -365,3 +367,11 @@ class TestLayouts:
         fits.writeto(tmp_path / "a.fits", image[np.newaxis])
         assert main(["clean", str(tmp_path / "a.fits"), "--unit", "adu"]) == 1
         assert "cubes must be split into their planes first" in capsys.readouterr().err
+
+    def test_colour_camera(self, tmp_path, image):
+        header = fits.Header({"BUNIT": "electron", "BAYERPAT": "RGGB"})
+        fits.writeto(tmp_path / "a.fits", image, header)
+        with pytest.warns(CosmicRayWarning, match="different colours"):
+            table = clean_files(tmp_path / "a.fits")
+        assert table["status"].tolist() == ["cleaned"]
+        assert "different colours (RGGB)" in table["message"][0]
