@@ -93,9 +93,9 @@ def colour_pattern(meta):
     if len(pattern) != 4 or set(pattern.upper()) != set("RGB"):
         return None
     return (
-        f"The header says that pixels see different colours ({pattern}). Most cosmic "
-        "rays are then missed: pass the pixels of each colour by themselves, "
-        "[0::2, 0::2], [0::2, 1::2], and so on."
+        f"The header says that pixels see different colours ({pattern}). Many cosmic "
+        "rays are then missed: divide the pixels of each colour, [0::2, 0::2], "
+        "[0::2, 1::2] and so on, by their median first, and multiply after."
     )
 
 

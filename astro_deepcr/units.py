@@ -314,7 +314,10 @@ def _of_keyword(name, keyword, meta, target=None):
     """Return the number that an argument names a keyword for."""
     value = _look_up(meta, (keyword,), target)
     if value is None:
-        msg = f"{name}={keyword!r}: the header has no such keyword with a number."
+        msg = (
+            f"{name}={keyword!r}: the header has no such keyword with a number. Pass "
+            "another keyword, or the number itself."
+        )
         raise ValueError(msg)
     return value
 

@@ -33,6 +33,7 @@ from astro_deepcr.exceptions import (
     TooManyCosmicRaysWarning,
     WeightsMismatchWarning,
 )
+from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.weights import get_weights
 
 from .conftest import draw_frame
@@ -461,6 +462,26 @@ class TestNoise:
         assert np.array_equal(first, second)
         assert not np.array_equal(first, other)
         assert not np.array_equal(cosmicray_deepcr(frame[0], noise=True)[0], first)
+
+
+def test_colours_are_levelled_as_the_page_of_limits_says():
+    ccd, truth = make_cosmicray_ccd(
+        (400, 400), seed=4, scene="deep field", sky=600, exposure_time=1000
+    )
+    parts = np.s_[::2, ::2], np.s_[::2, 1::2], np.s_[1::2, ::2], np.s_[1::2, 1::2]
+    pattern, flat = np.ones(ccd.shape), np.ones(ccd.shape)
+    for part, factor in zip(parts, (1, 2, 2, 1.4), strict=True):
+        pattern[part] = factor
+    rng = np.random.default_rng(0)
+    light = rng.poisson(truth.clean.data * pattern) + rng.normal(0, 5, ccd.shape)
+    ccd = CCDData(light + truth.charge.value, unit="electron")
+    for part in parts:
+        flat[part] = np.median(ccd.data[part])
+    cleaned = cosmicray_deepcr(ccd.divide(flat)).multiply(flat)
+    hit = truth.charge.value > 5 * np.sqrt(truth.clean.data * pattern + 25)
+    assert np.mean(cosmicray_deepcr(ccd).mask[hit]) < 0.5
+    assert np.mean(cleaned.mask[hit]) > 0.9
+    assert cleaned.data[~cleaned.mask] == pytest.approx(ccd.data[~cleaned.mask])
 
 
 class TestProvenance:
