@@ -51,7 +51,7 @@ class Conf(_config.ConfigNamespace):
     precision = _config.ConfigItem(
         ["auto", "float32", "bfloat16", "float16", "int8"],
         "Type of the numbers in the networks. 'auto' is what the device does well; "
-        "'float32' gives the same result everywhere; 'int8' needs a CPU with VNNI.",
+        "'float32' gives the same result everywhere; 'int8' needs a CPU with AVX2.",
     )
     num_threads = _config.ConfigItem(
         0,

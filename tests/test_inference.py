@@ -404,7 +404,7 @@ class TestInt8:
     @pytest.fixture(autouse=True)
     def able(self, monkeypatch):
         if not devices.cpu_has_int8():
-            pytest.skip("needs a processor with VNNI")
+            pytest.skip("needs a processor with AVX2")
         monkeypatch.setattr(inference, "cpu_has_bfloat16", lambda: False)
         inference._does.cache_clear()
         yield
@@ -482,7 +482,7 @@ def test_int8_where_there_is_nothing_for_it(monkeypatch):
         with pytest.raises(DeviceError, match="'int8' was asked for, which cuda"):
             resolve_precision(torch.device("cuda"))
         monkeypatch.setattr(devices, "cpu_has_int8", lambda: False)
-        with pytest.raises(DeviceError, match=r"which cpu cannot do well: .* VNNI"):
+        with pytest.raises(DeviceError, match=r"which cpu cannot do well: .* AVX2"):
             resolve_precision(torch.device("cpu"))
 
 

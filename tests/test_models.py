@@ -254,7 +254,7 @@ class TestInt8:
     @pytest.fixture(autouse=True)
     def able(self):
         if not cpu_has_int8():
-            pytest.skip("needs a processor with VNNI")
+            pytest.skip("needs a processor with AVX2")
 
     def networks(self, kind, **arguments):
         """Return a random network, in float32 and in int8, and an input."""
