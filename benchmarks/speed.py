@@ -43,6 +43,7 @@ METHODS = {
         for precision in ("float32", "bfloat16", "int8")
         if not (weights == "acs-wfc" and (fill or precision == "int8"))
     },
+    "universal auto, mask + fill": (None, "ours", "universal", "auto", "network"),
 }
 
 
@@ -213,8 +214,8 @@ def main():
     names = [name for name in args.methods if can_run(name, args)]
     print(", ".join(f"{p} {importlib.metadata.version(p)}" for p in PACKAGES))
     found = measure(names, args)
-    precisions = dict.fromkeys(p for name in names for p in METHODS[name][3:4])
-    peaks = {p: matmul_speed(p, args.threads) for p in precisions}
+    precisions = {p for name in names for p in METHODS[name][3:4]} - {"auto"}
+    peaks = {p: matmul_speed(p, args.threads) for p in sorted(precisions)}
     print({key: f"{value:.0f} GFLOP/s in products" for key, value in peaks.items()})
     first = None
     for name in names:
@@ -230,7 +231,10 @@ def main():
         line += f" {memory:6.0f} MiB"
         if METHODS[name][1] == "ours" and METHODS[name][4] is None:
             gflops = kiloflop(METHODS[name][2]) * speed
-            line += f" {gflops:6.0f} GFLOP/s {gflops / peaks[METHODS[name][3]]:4.0%}"
+            line += f" {gflops:6.0f} GFLOP/s"
+            share = gflops / peaks[METHODS[name][3]]
+            if share < 1:  # torch has no fast product of integers for AVX2
+                line += f" {share:4.0%}"
         print(line, flush=True)
 
 
