@@ -21,6 +21,7 @@ from astropy.table import Table
 from . import conf
 from .arguments import (
     check_limits,
+    check_number,
     check_orientations,
     choose_threshold,
     parse_generator,
@@ -191,6 +192,8 @@ def clean_files(
         raise FileNotFoundError(msg)
     check_bits(bad_bits or 0)
     check_hdu_name(mask_hdu)
+    if pixel_size is not None:
+        check_number("pixel_size", pixel_size, 0.1, 1000)
     bit = None if dq_bit is None else parse_flag_bit(dq_bit)
     judging = {"pixel_size": pixel_size, "environment": environment}
     judging |= {k: v for k, v in options.items() if k == "max_fraction"}

@@ -24,10 +24,10 @@ from .apply import hit_probability, replace_hit
 from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
-from .images import check_data, parse_image, with_data
+from .images import background_value, check_data, parse_image, with_data
 from .masks import find_cosmic_rays
 from .noise import measure_sample, row_step
-from .units import conversion_factor
+from .units import conversion_factor, parse_readnoise
 from .weights import Weights, get_weights
 
 __all__ = ["clean_lazily", "probability_lazily"]
@@ -76,7 +76,7 @@ def clean_lazily(
     inpaint,
     noise,
     gain,
-    readnoise,  # noqa: ARG001 (of uncertainties, which are refused)
+    readnoise,  # only checked: it is for uncertainties, which are refused
     exposure_time,
     background,
     update_mask,
@@ -120,6 +120,8 @@ flag_bit, max_fraction, device, add_keyword
     threshold = choose_threshold(entry, threshold, fpr)
     check_limits(threshold, None, grow, max_fraction)
     check_orientations(orientations)
+    if readnoise is not None:
+        parse_readnoise(readnoise, gain, frame.meta)
     fill = parse_inpaint(inpaint, frame.meta)
     if isinstance(fill, str) and fill not in _LOCAL_FILLS:
         msg = f"inpaint={fill!r} needs the whole frame at once; for Dask arrays choose "
@@ -178,6 +180,10 @@ class _Frame:
         is_nddata = isinstance(ccd, NDData)
         data = ccd.data if is_nddata else ccd
         check_data(data)
+        if np.isnan(data.shape).any():
+            msg = "The sizes of the Dask array's chunks are not known; call its "
+            msg += "compute_chunk_sizes() first."
+            raise ValueError(msg)
         self.masked = isinstance(data._meta, np.ma.MaskedArray)
         self.data = da.ma.getdata(data) if self.masked else data
         self.unit = ccd.unit if is_nddata else None
@@ -187,7 +193,7 @@ class _Frame:
         if self.masked:
             self.mask = self.mask | da.ma.getmaskarray(data)
         if isinstance(background, u.Quantity):
-            background = background.to_value(self.unit or u.dimensionless_unscaled)
+            background = background_value(background, self.unit)
         self.background = self._plane(background, np.float32, "background")
         self.how = how
 
@@ -240,6 +246,7 @@ class _Frame:
             np.float32,
             weights=entry,
             fill=fill,
+            orientations=self.how["orientations"],
         )
 
     def clean(self, entry, threshold, grow, protect, method):
@@ -263,6 +270,7 @@ class _Frame:
             protect=self._plane(protect, bool, "protect"),
             weights=entry,
             fill=fill,
+            orientations=self.how["orientations"],
             method=method,
             threshold=threshold,
             grow=grow,
@@ -325,13 +333,24 @@ def _probability_of_block(pixels, data, _protect, *, weights, fill, **run):
 
 
 def _clean_block(
-    pixels, data, protect, *, weights, fill, method, threshold, grow, **run
+    pixels,
+    data,
+    protect,
+    *,
+    weights,
+    fill,
+    orientations,
+    method,
+    threshold,
+    grow,
+    **run,
 ):
     dtype = np.result_type(data.dtype, np.float32).newbyteorder("=")
     both = np.zeros(data.shape, [("data", dtype), ("crmask", bool)])
     both["data"] = data
     if pixels is not None:
-        probability = hit_probability(pixels, weights, fill=fill, **run)
+        ways = {"fill": fill, "orientations": orientations}
+        probability = hit_probability(pixels, weights, **ways, **run)
         crmask = find_cosmic_rays(
             probability, threshold, grow=grow, exclude=pixels.mask, protect=protect
         )

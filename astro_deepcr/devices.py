@@ -114,7 +114,7 @@ def cpu_has_bfloat16():
 
 
 def cpu_has_int8():
-    """Say whether the processor has instructions (AVX2, VNNI) for integers of 8 bits."""
+    """Say whether the processor has instructions (AVX2) for integers of 8 bits."""
     # AVX2 adds products in pairs, in 16 bits, and cuts off what is too large for these.
     # That takes two large weights beside each other where the light is brightest; masks
     # are as good as those of VNNI (docs/performance.rst).

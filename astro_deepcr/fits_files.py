@@ -367,9 +367,9 @@ def read_image(hdu, filename):
     """Return the data of an image, NaN where they are BLANK."""
     blank, zero = hdu.header.get("BLANK"), hdu.header.get("BZERO", 0)
     data = read_data(hdu, filename)
-    if blank is None or data is None or data.dtype.kind != "u":
+    if blank is None or data is None or data.dtype.kind not in "iu":
         return data
-    # astropy leaves unsigned integers (BZERO = 32768, ...) as they are.
+    # astropy leaves integers of types that FITS lacks (BZERO = 32768, ...) as they are.
     missing = data == blank + zero
     return np.where(missing, np.nan, data.astype(np.result_type(data, np.float32)))
 

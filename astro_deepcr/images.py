@@ -16,10 +16,12 @@ from astropy.nddata import (
 from astropy.utils.masked import Masked
 
 from .exceptions import CosmicRayWarning
+from .fill import fill_pixels
 from .header import colour_pattern
 
 __all__ = [
     "PixelData",
+    "background_value",
     "check_data",
     "is_dask",
     "parse_image",
@@ -28,8 +30,10 @@ __all__ = [
     "with_data",
 ]
 
-# What float32, the type that the networks compute in, can hold with room to square.
+# What float32, the type that the networks compute in, can hold with room to square, ...
 _LARGEST_VALUE = 1e18
+# ... and with all its digits, for the noise of frames that are nothing but faint.
+_SMALLEST_VALUE = 1e-34
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +46,8 @@ class PixelData:
     values : `~numpy.ndarray` of float32, shape (rows, columns)
         A native-byte-order copy, less the background.
     background : float or `~numpy.ndarray`, shape (rows, columns)
-        What was subtracted from ``values``; 0 where it is not known, which is where
-        the frame says nothing either.
+        What was subtracted from ``values``; where it is not known, which is where the
+        frame says nothing either, that of the pixels around.
     data : `~numpy.ndarray`, shape (rows, columns)
         The caller's own values, not to be changed.
     mask : `~numpy.ndarray` of bool, shape (rows, columns)
@@ -282,12 +286,15 @@ def _check_values(values, data, bad):
             "one usable pixel is needed. Check the image and its mask."
         )
         raise ValueError(msg)
-    if np.max(np.abs(values), where=~bad, initial=0) > _LARGEST_VALUE:
-        largest = np.max(np.abs(data), where=~bad, initial=0)
+    peak = np.max(np.abs(values), where=~bad, initial=0)
+    if _SMALLEST_VALUE <= peak <= _LARGEST_VALUE:
+        return
+    largest = np.max(np.abs(data), where=~bad, initial=0)
+    if largest > 0:
         msg = (
             f"The image holds values up to {largest:.3g}; networks compute in "
-            f"float32 and take up to {_LARGEST_VALUE:.0e}. Mask these pixels or use "
-            "another unit."
+            f"float32 and take from {_SMALLEST_VALUE:.0e} up to {_LARGEST_VALUE:.0e}. "
+            "Mask these pixels or use another unit."
         )
         raise ValueError(msg)
 
@@ -312,11 +319,7 @@ def _parse_background(background, bad, unit):
         data = np.asarray(background.data)
         background = data if background.unit is None else data * background.unit
     if isinstance(background, u.Quantity):
-        try:
-            background = background.to_value(unit or u.dimensionless_unscaled)
-        except u.UnitConversionError:
-            msg = f"The background is in {background.unit}, the image in {unit}."
-            raise ValueError(msg) from None
+        background = background_value(background, unit)
     if np.ma.is_masked(background):  # says nothing there
         background = np.ma.filled(np.ma.asarray(background, float), np.nan)
     array = np.asarray(background)
@@ -333,14 +336,27 @@ def _parse_background(background, bad, unit):
             f"{_LARGEST_VALUE:.0e}; replace them first."
         )
         raise ValueError(msg)
-    array = array.astype(np.result_type(array.dtype, np.float32), copy=False)
-    return np.where(known, array, 0)
+    array = array.astype(np.result_type(array.dtype, np.float32))
+    if not known.all():  # also there, pixels may be replaced
+        array[~known] = fill_pixels(array.astype(np.float32), ~known)[0]
+    return array
+
+
+def background_value(background, unit):
+    """Return the numbers of a background in the unit of the image."""
+    try:
+        return background.to_value(unit or u.dimensionless_unscaled)
+    except u.UnitConversionError:
+        msg = f"The background is in {background.unit}, the image in {unit}."
+        raise ValueError(msg) from None
 
 
 def _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta):
     source = pixels.source
     old = None if source.mask is None else np.asarray(source.mask)
-    new_mask = old if mask is None else (mask if old is None else old | mask)
+    new_mask = old
+    if mask is not None:  # of bits, too, becomes one of True and False
+        new_mask = mask if old is None else old.astype(bool) | mask
     result = with_data(source, data)
     result.mask = copy.deepcopy(new_mask)
     result.uncertainty = uncertainty

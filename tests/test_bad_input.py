@@ -49,6 +49,8 @@ def call(request):
         (np.ma.MaskedArray(GOOD, True), ValueError, "All 400 pixels"),
         (np.where(GOOD, 1e300, 0), ValueError, r"up to 1e\+300.*float32"),
         (np.full((4, 4), -1e25), ValueError, r"up to 1e\+25"),
+        (np.full((4, 4), 1e-40), ValueError, r"up to 1e-40.*from 1e-34"),
+        (np.full((4, 4), 1e-50), ValueError, "another unit"),
     ],
 )
 def test_image(call, image, error, match):

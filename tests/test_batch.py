@@ -436,6 +436,9 @@ class TestFiles:
             clean_files(night, bad_bits="4")
         with pytest.raises(ValueError, match="mask_hdu='' must be a name"):
             clean_files(night, mask_hdu="")
+        for size in (0, -5, np.nan):
+            with pytest.raises(ValueError, match=r"pixel_size=.* must be between"):
+                clean_files(night, pixel_size=size)
         with pytest.raises(TypeError, match="mask_hdu=5 must be the name"):
             clean_files(night, mask_hdu=5)
         with pytest.raises(ValueError, match="no environment 'Mars'"):

@@ -302,12 +302,31 @@ class TestUnits:
         assert np.allclose(cleaned.data[both], (reference + ramp)[both], atol=20)
         assert np.array_equal(cleaned.data[~cleaned.mask], ccd.data[~cleaned.mask])
 
+    @pytest.mark.parametrize("method", ["median", "network"])
+    def test_background_that_is_not_known_where_pixels_are_replaced(self, method):
+        image = np.random.default_rng(0).normal(1000, 5, (32, 32))
+        background, bad = np.full(image.shape, 1000.0), np.zeros(image.shape, bool)
+        bad[9, 9] = True
+        image[bad], background[bad] = -32768, np.nan
+        ccd = CCDData(image, unit="adu", mask=bad)
+        for known in (background, np.ma.masked_invalid(background)):
+            filled = inpaint_cosmicrays(ccd, bad, method, background=known)
+            assert 985 < filled.data[9, 9] < 1015
+
     def test_background_much_brighter_than_the_frame(self, frame):
         image, _ = frame
         reference, crmask = cosmicray_deepcr(image.astype(float))
         cleaned, again = cosmicray_deepcr(image.astype(float) + 1e9, background=1e9)
         assert np.array_equal(again, crmask)
         assert np.allclose(cleaned - 1e9, reference, atol=1e-2)
+
+    def test_mask_of_bits(self, ccd):
+        frame = NDData(ccd.data, mask=4 * ccd.mask.astype(np.int16), unit=ccd.unit)
+        cleaned = cosmicray_deepcr(frame, inpaint=None)
+        assert cleaned.mask.dtype == bool
+        assert cleaned.mask[frame.mask > 0].all()
+        kept = cosmicray_deepcr(frame, inpaint=None, update_mask=False)
+        assert np.array_equal(kept.mask, frame.mask)
 
     @pytest.mark.parametrize("unit", [u.mag, u.dex, u.ABmag, u.mag / u.arcsec**2])
     def test_logarithmic_units(self, frame, unit):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData
 
@@ -78,6 +79,12 @@ class TestEqual:
         assert np.array_equal(good, found > 0)
         assert np.allclose(np.log(found[good]), np.log(expected[good]), atol=1e-3)
 
+    def test_probability_in_orientations(self, ccd):
+        one, two = (cosmicray_probability(ccd, orientations=n) for n in (1, 2))
+        found = cosmicray_probability(lazy(ccd), orientations=2).compute()
+        assert np.allclose(found, two, atol=1e-3)
+        assert np.abs(one - two).max() > 0.01
+
     def test_clean(self, ccd):
         mask = compare(ccd)
         assert 300 < (mask & ~ccd.mask).sum() < 1000
@@ -89,6 +96,7 @@ class TestEqual:
             {"inpaint": "median"},
             {"inpaint": "idw", "background": 20.0},
             {"inpaint": None, "update_mask": True},
+            {"inpaint": None, "orientations": 2},
             {"background": np.linspace(0, 50, SHAPE[1]) * np.ones(SHAPE)},
             {"protect": np.arange(SHAPE[1]) > 120 + np.zeros(SHAPE)},
         ],
@@ -205,6 +213,8 @@ class TestRefused:
             ({"max_fraction": 7}, "max_fraction=7"),
             ({"protect": np.zeros((2, 3), bool)}, r"protect has shape \(2, 3\)"),
             ({"background": np.zeros((2, 3))}, r"background has shape \(2, 3\)"),
+            ({"background": 3 * u.m}, "background is in m, the image in electron"),
+            ({"readnoise": "NO"}, "readnoise"),
         ],
     )
     def test_options(self, ccd, options, match):
@@ -214,6 +224,11 @@ class TestRefused:
     def test_protect_of_numbers(self, ccd):
         with pytest.raises(TypeError, match="protect holds float64 values"):
             cosmicray_deepcr(lazy(ccd), protect=np.ones(SHAPE))
+
+    def test_unknown_chunks(self):
+        data = da.ones((9, 9), chunks=3)
+        with pytest.raises(ValueError, match="compute_chunk_sizes"):
+            cosmicray_deepcr(data[data[:, 0] > 0])
 
     def test_frames(self, ccd):
         with pytest.raises(ValueError, match="3 dimensions"):

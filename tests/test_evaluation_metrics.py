@@ -187,8 +187,9 @@ def test_nan_score_is_an_error_unless_ignored():
         (
             (np.zeros((3, 3)), 4 * np.eye(3, dtype=int)),
             ValueError,
-            "largest value of 4",
+            "it is int64 from 0 to 4",
         ),
+        ((np.zeros((3, 3)), -np.eye(3, dtype=int)), ValueError, "from -1 to 0"),
         ((np.zeros((3, 3), complex), np.eye(3) > 0), TypeError, "it is complex128"),
         (
             (np.zeros((3, 3)), np.eye(3) > 0, np.eye(2) > 0),
@@ -211,6 +212,10 @@ def test_bad_options():
     scores.add([[4.5]], [[True]])
     with pytest.raises(ValueError, match=r"reach from 0.0 to 4.5"):
         reliability_curve(scores)
+    scores = PixelScores()
+    scores.add([[0.75, 0.7]], [[True, False]])
+    with pytest.raises(ValueError, match="none of the scores"):
+        reliability_curve(scores, bins=[0, 0.5])
 
 
 def test_caller_arrays_are_not_modified():

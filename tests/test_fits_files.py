@@ -156,6 +156,15 @@ class TestBadFiles:
         assert np.argwhere(np.isnan(data)).tolist() == [[1, 1]]
         assert np.array_equal(data[0], values[0])
 
+    def test_blank_of_signed_bytes(self, tmp_path):
+        path = tmp_path / "a.fits"
+        fits.writeto(path, np.arange(12, dtype=np.uint8).reshape(3, 4))
+        with fits.open(path, mode="update", do_not_scale_image_data=True) as hdus:
+            hdus[0].header.update({"BZERO": -128, "BSCALE": 1, "BLANK": 0})
+        data = read_frame(path, unit="adu")[0].data
+        assert np.argwhere(np.isnan(data)).tolist() == [[0, 0]]
+        assert data[0, 3] == 3 - 128
+
     def test_no_unit(self, mef):
         with pytest.raises(ValueError, match=r"no BUNIT.*--unit adu"):
             read_frame(mef, 2)

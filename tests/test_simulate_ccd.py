@@ -91,7 +91,9 @@ def test_own_detector():
         ({"scene": "nothing"}, "There is no scene 'nothing'"),
         ({"environment": "Mars"}, "There is no environment 'Mars'"),
         ({"shape": (3, 3)}, "32 or more"),
+        ({"shape": 64}, "32 or more"),
         ({"seed": "a"}, "seed='a' must be a whole number"),
+        ({"seed": 2**64}, "a whole number of 64 bits"),
     ],
 )
 def test_wrong_arguments(change, message):

@@ -26,10 +26,10 @@ def as_image(values, name, shape=None):
 def as_mask(values, name, shape=None):
     """Return ``values`` (bool, or integers 0 and 1) as a 2-D boolean array."""
     image = as_image(values, name, shape)
-    if image.dtype.kind not in "bui" or (image.dtype != bool and np.any(image > 1)):
+    if image.dtype.kind not in "bui" or image.min() < 0 or image.max() > 1:
         msg = (
-            f"{name} must be boolean (or 0 and 1), but it is {image.dtype} with a "
-            f"largest value of {image.max()}: select the bits or a threshold first"
+            f"{name} must be boolean (or 0 and 1), but it is {image.dtype} from "
+            f"{image.min()} to {image.max()}: select the bits or a threshold first"
         )
         raise ValueError(msg)
     return image.astype(bool, copy=False)

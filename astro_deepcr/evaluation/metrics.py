@@ -355,6 +355,9 @@ def reliability_curve(scores, bins=10):
     total = _histogram(chunks, edges, weighted=True)
     hits = _histogram(scores._positive, edges)
     held = n > 0
+    if not held.any():
+        msg = f"none of the scores, from {low} to {high}, is in one of the bins {bins}"
+        raise ValueError(msg)
     table = Table(
         {
             "probability": total[held] / n[held],

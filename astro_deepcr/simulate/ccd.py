@@ -109,8 +109,9 @@ def make_cosmicray_ccd(
     seconds = _value("exposure_time", exposure_time, u.s)
     background = _value("sky", sky, u.electron)
     scale = _scale(unit, detector)
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        msg = f"seed={seed!r} must be a whole number."
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not (whole and -(2**63) <= seed < 2**64):
+        msg = f"seed={seed!r} must be a whole number of 64 bits."
         raise ValueError(msg)
     frames = simulate_frames(
         1,

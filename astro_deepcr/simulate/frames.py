@@ -193,7 +193,7 @@ def _check(n, shape, generator, device):
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         msg = f"n={n!r} must be a whole number of frames, 1 or more."
         raise ValueError(msg)
-    if len(shape) != 2 or min(shape) < 32:
+    if not hasattr(shape, "__len__") or len(shape) != 2 or min(shape) < 32:
         msg = f"shape={shape!r} must be two numbers, 32 or more: rows and columns."
         raise ValueError(msg)
     if generator.device.type != torch.device(device).type:
