@@ -3,11 +3,14 @@
 
 import glob
 import re
+import sys
 from pathlib import Path
 
 from .fits_files import find_fits
 
 __all__ = ["expand_files", "plan_outputs"]
+
+_CASE_DOES_NOT_MATTER = sys.platform in ("win32", "darwin")
 
 
 def plan_outputs(files, output_dir, suffix):
@@ -77,7 +80,8 @@ def _check_plan(targets):
 
 def _place(path):
     """Return where a name is, however it is written; a link is a file of its own."""
-    return path.parent.resolve() / path.name
+    name = path.name.casefold() if _CASE_DOES_NOT_MATTER else path.name
+    return path.parent.resolve() / name
 
 
 def expand_files(files):

@@ -78,7 +78,7 @@ def write_part(source, target, results, *, mask_hdu="CRMASK", dq_bit=None):
         ours = _put_results(hdus, copy, results, mask_hdu, dq_bit, source)
         try:
             _write(copy, part)
-            with part.open("rb") as file:
+            with part.open("r+b") as file:  # Windows wants to be able to write
                 os.fsync(file.fileno())  # before a journal says that it is there
             _verify(part, ours, len(copy))
         except OSError as err:
@@ -343,10 +343,21 @@ def check_hdu_name(name):
         raise ValueError(msg)
 
 
+def _same_but_for_case(source, target):
+    """Say whether two names are one file, on disks for which a is A."""
+    return (
+        source.name.casefold() == target.name.casefold()
+        and source.exists()
+        and target.exists()
+        and source.parent.samefile(target.parent)
+        and source.samefile(target)
+    )
+
+
 def check_target(source, target, *, overwrite=False):
     """Raise OSError unless a target may be written."""
     source, target = Path(source), Path(target)
-    if target.resolve() == source.resolve():
+    if target.resolve() == source.resolve() or _same_but_for_case(source, target):
         msg = f"{target} is the input itself, which is never changed; choose another."
         raise OSError(msg)
     if target.is_dir():

@@ -247,8 +247,8 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
         except (MemoryError, RuntimeError) as err:
             if not _is_out_of_memory(err) or tile_size <= _SMALLEST_TILE:
                 raise
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        if device.type != "cpu":
+            getattr(torch, device.type).empty_cache()
         tile_size, batch_size = max(tile_size // 2, _SMALLEST_TILE), 1
         msg = (
             f"{device} ran out of memory; the frame is done again in tiles of "
@@ -328,5 +328,7 @@ def _that_hold(where, tiles):
 def _is_out_of_memory(err):
     """Tell a lack of memory, of which torch has several kinds, from real errors."""
     return isinstance(err, (MemoryError, torch.cuda.OutOfMemoryError)) or (
-        "not enough memory" in str(err) or "can't allocate memory" in str(err)
+        "not enough memory" in str(err)
+        or "can't allocate memory" in str(err)
+        or "MPS backend out of memory" in str(err)
     )

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Many files: all kinds of them, interruptions, clusters, and what may be broken."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -30,7 +31,7 @@ from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
 from astro_deepcr.batch_files import plan_outputs
 from astro_deepcr.exceptions import DeviceError
 from astro_deepcr.fits_files import find_frames
-from astro_deepcr.fits_output import _this_computer, read_crmask
+from astro_deepcr.fits_output import _this_computer, check_target, read_crmask
 from astro_deepcr.scripts import main
 from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
 
@@ -333,6 +334,27 @@ class TestFiles:
         with pytest.raises(ValueError, match=r"same output|is an input, too"):
             clean_files(files, output_dir=theirs, **options)
         assert (theirs / "a.fits").read_bytes() == before
+
+    def test_disks_for_which_a_is_A(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("astro_deepcr.batch_files._CASE_DOES_NOT_MATTER", True)
+        with pytest.raises(ValueError, match="have the same output"):
+            plan_outputs(["n1/A.fits", "n2/a.fits"], "out", "")
+        fits.writeto(tmp_path / "Frame.fits", np.ones((9, 9)))
+        # What such a disk says of the other spelling.
+        (tmp_path / "frame.fits").hardlink_to(tmp_path / "Frame.fits")
+        with pytest.raises(OSError, match="is the input itself"):
+            check_target(tmp_path / "Frame.fits", tmp_path / "frame.fits")
+
+    def test_synced_as_windows_wants_it(self, night, monkeypatch):
+        fcntl, sync = pytest.importorskip("fcntl"), os.fsync
+
+        def fsync(descriptor):
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                raise OSError(errno.EBADF, "Bad file descriptor")
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        assert clean_files(night / "f0_flt.fits")["status"][0] == "cleaned"
 
     def test_files_of_one_name_in_two_folders(self, tmp_path):
         """Nights of a camera that counts from one each evening."""

@@ -192,6 +192,10 @@ class TestMemory:
         with pytest.raises(RuntimeError, match="something else"):
             cosmicray_probability(image)
 
+    def test_what_apple_gpus_say(self):
+        error = RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)")
+        assert inference._is_out_of_memory(error)
+
     def test_gives_up(self, image, monkeypatch):
         def run(*args):
             raise MemoryError

@@ -65,3 +65,10 @@ def test_demo(tmp_path, capsys):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"demo_raw.fits", "demo_cleaned.fits", "demo.png"}
     assert fits.getheader(tmp_path / "out" / "demo_cleaned.fits")["CRNPIX"] > 100
+
+
+def test_demo_without_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["demo", "--output-dir", str(tmp_path)]) == 0
+    assert "No figure. Figures need matplotlib: pip" in capsys.readouterr().out
+    assert len(list(tmp_path.iterdir())) == 2

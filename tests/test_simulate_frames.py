@@ -263,3 +263,8 @@ def test_exposure_times_of_all_kinds(seconds):
     assert [meta["exposure_time"] for meta in frames.meta] == [3, 4]
     with pytest.raises(ValueError, match="is no number, in s or with a unit"):
         simulate_frames(1, (32, 32), exposure_times=3 * u.m, **given)
+
+
+def test_devices_without_float64():
+    with pytest.raises(ValueError, match="which device='mps' cannot do"):
+        simulate_frames(1, (32, 32), generator=torch.Generator(), device="mps")

@@ -355,8 +355,11 @@ def _axes(ax, curves):
 
 
 def _new_figure(size):
-    from matplotlib import pyplot as plt
-
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError as err:
+        msg = "Figures need matplotlib: pip install 'astro_deepcr[plot]'."
+        raise ImportError(msg) from err
     return plt.figure(figsize=size, layout="constrained")
 
 

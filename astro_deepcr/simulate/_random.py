@@ -8,6 +8,14 @@ import torch
 __all__ = []
 
 
+def check_device(device):
+    """Raise ValueError for devices that the simulator cannot use."""
+    if torch.device(device).type == "mps":
+        msg = "The simulator computes in float64, which device='mps' cannot do; use "
+        msg += "device='cpu'."
+        raise ValueError(msg)
+
+
 class Draws:
     """
     Draw parameters for ``n`` things at once (frames, stars, lines).

@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ..devices import resolve_device
-from ._random import Draws
+from ._random import Draws, check_device
 from ._raster import bloom, rasterise
 from ._tracks import draw_particles, free_charges
 from .detectors import get_detector
@@ -244,6 +244,7 @@ def simulate_cosmic_rays(
     shape = _check_shape(shape)
     detector, environment = get_detector(detector), get_environment(environment)
     seconds, device = _check_time(exposure_time), resolve_device(device)
+    check_device(device)
     if rng is None:
         rng = torch.Generator(device)
         rng.seed() if seed is None else rng.manual_seed(seed)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from . import nuisances as effects
 from ._cameras import check_scenes, draw_cameras
-from ._random import Draws, per_frame
+from ._random import Draws, check_device, per_frame
 from .cosmic_rays import draw_cosmic_rays
 from .scenes import Setting, draw_scenes
 
@@ -193,6 +193,7 @@ def _check(n, shape, generator, device):
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         msg = f"n={n!r} must be a whole number of frames, 1 or more."
         raise ValueError(msg)
+    check_device(device)
     if not hasattr(shape, "__len__") or len(shape) != 2 or min(shape) < 32:
         msg = f"shape={shape!r} must be two numbers, 32 or more: rows and columns."
         raise ValueError(msg)

@@ -107,6 +107,9 @@ class SimulatedFrames:
 
     def draw(self, n, crop, key, form, device):
         """Draw a batch of ``n`` cut-outs."""
+        if torch.device(device).type == "mps":  # cannot do float64, as simulators do
+            batch = self.draw(n, crop, key, form, "cpu")
+            return batch.map(lambda part: part.float().to(device))
         if self.every == 1:
             return _simulate(n, crop, self.options, self.hide, key, 0, form, device)
         newest = key.step // self.every
