@@ -264,7 +264,7 @@ def _load_network(weights, device, dtype):
     # What it starts with is drawn; and the caller's default may be another device.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = build_model(weights.architecture, weights.arguments)
-    state = load_state(resolve(weights))
+        state = load_state(resolve(weights))
     try:
         network.load_state_dict(state)
     except RuntimeError as err:
