@@ -836,7 +836,7 @@ class TestCluster:
                 progress=kill_one,
             )
         assert killed
-        assert set(table["status"]) == {"cleaned"}
+        assert set(table["status"]) == {"cleaned"}, list(table["message"])
         clean_files(night, output_dir=tmp_path / "b", inpaint="median")
         assert contents(tmp_path / "a") == contents(tmp_path / "b")
         assert not list((tmp_path / "a").glob(".part*"))
