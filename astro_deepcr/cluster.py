@@ -4,6 +4,7 @@
 from contextlib import contextmanager
 
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed
+from distributed.client import FutureCancelledError
 
 from . import conf
 
@@ -60,11 +61,15 @@ def run_on_cluster(function, items, settings, *, jobs=None, scheduler=None):
 
 def _outcome(future):
     """Return a result, or the exception in its place."""
-    if future.status == "error":
-        return future.exception()
-    if future.status == "finished":
-        return future.result()
-    return OSError("The connection to the Dask scheduler was lost; run the same again.")
+    try:
+        return (
+            future.result()
+        )  # waits, if a worker died with it and another begins again
+    except FutureCancelledError:
+        msg = "The connection to the Dask scheduler was lost; run the same again."
+        return OSError(msg)
+    except Exception as err:  # noqa: BLE001 - what the function raised
+        return err
 
 
 @contextmanager

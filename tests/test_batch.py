@@ -770,6 +770,11 @@ class TestCameras:
         assert contents(tmp_path) == before
 
 
+def _slowly(item):
+    time.sleep(0.8)
+    return item
+
+
 class TestCluster:
     def test_relative_names(self, night, monkeypatch):
         """A worker in another folder would find other files, or none."""
@@ -843,10 +848,29 @@ class TestCluster:
 
     def test_scheduler_is_lost(self):
         pytest.importorskip("distributed")
+        from distributed.client import FutureCancelledError
+
         from astro_deepcr.cluster import _outcome
 
-        error = _outcome(SimpleNamespace(status="cancelled"))
+        def result():
+            raise FutureCancelledError("key", "scheduler-connection-lost")
+
+        error = _outcome(SimpleNamespace(result=result))
         assert "connection to the Dask scheduler was lost" in str(error)
+
+    def test_a_worker_dies_with_results(self):
+        """They are computed again, which takes longer than to ask for them."""
+        pytest.importorskip("distributed")
+        from astro_deepcr.cluster import run_on_cluster
+
+        settings, found = {"device": "cpu", "num_threads": 0}, {}
+        for item, result in run_on_cluster(_slowly, range(4), settings, jobs=2):
+            if not found:
+                time.sleep(1.5)  # until all are done
+                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+                time.sleep(0.3)
+            found[item] = result
+        assert found == {i: i for i in range(4)}
 
     def test_one_gpu_for_each_worker(self, monkeypatch):
         pytest.importorskip("distributed")
