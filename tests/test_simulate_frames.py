@@ -229,6 +229,30 @@ def test_weights_choose_the_scenes():
     assert kinds.count("bias") > kinds.count("dark")
 
 
+def test_stars_hit_on_purpose():
+    """More of them are hit; the truth tells it all, and the light is the same."""
+    few, many = (
+        simulate_frames(
+            6,
+            (128, 128),
+            scenes="stars",
+            nuisances=False,
+            hit_stars=share,
+            generator=generator(2),
+        )
+        for share in (0.0, 1.0)
+    )
+    hit = [
+        frames.truth[tuple(frames.star_cores.T)].float().mean()
+        for frames in (few, many)
+    ]
+    assert hit[1] > 2 * hit[0]
+    assert torch.equal(few.clean, many.clean)
+    assert (many.event_id[many.truth] > 0).all()
+    noise = (many.image - many.clean - many.charge) / many.sigma
+    assert noise[~many.saturated].std().item() == pytest.approx(1.0, abs=0.03)
+
+
 def test_frames_need_not_be_square():
     frames = simulate_frames(8, (40, 72), generator=generator(9))
     assert frames.image.shape == (8, 40, 72)
@@ -247,6 +271,8 @@ def test_frames_need_not_be_square():
         ({"sky": -3}, "sky=-3 must be finite electrons per pixel"),
         ({"exposure_times": -1}, "must be finite and 0 or more"),
         ({"detectors": "HAL"}, "There is no detector 'HAL'"),
+        ({"hit_stars": 1.5}, "hit_stars=1.5 must be a share of the stars"),
+        ({"hit_stars": np.nan}, "hit_stars=nan must be a share of the stars"),
         ({"device": "meta"}, "make it with torch.Generator"),
     ],
 )

@@ -135,3 +135,62 @@ def test_skirts_are_cut_in_some_frames():
     assert 0.15 < cut.float().mean() < 0.35
     assert faintest[cut].min() >= 0.5
     assert 3 < faintest.max() < 5.1
+
+
+def test_stars_are_struck_by_copies_of_their_own_frame():
+    charge = torch.zeros(3, 100, 100)
+    event_id = torch.zeros(3, 100, 100, dtype=torch.int64)
+    charge[0, 5, 5:9] = torch.tensor([60.0, 30.0, 20.0, 10.0])  # seen
+    event_id[0, 5, 5:9] = 1
+    charge[1, 80, 80], event_id[1, 80, 80] = 9.0, 2  # too faint
+    stars = torch.tensor([[0, 50, 50], [0, 99, 0], [1, 50, 50], [2, 50, 50]])
+    sigma = torch.full((3,), 2.0)
+    before = charge.clone()
+    got, events = nuisances.strike_stars(draws(3), charge, event_id, stars, sigma, 1.0)
+    assert torch.equal(charge, before)  # the caller's own
+    assert torch.equal(got[1:], charge[1:])  # neither faint ones, nor another frame's
+    added = got - charge
+    assert torch.equal(added > 0, (events > 0) & (event_id == 0))
+    # the first star has the whole event, with the brightest pixel on it or close by
+    place = torch.nonzero(added[0, 40:61, 40:61] == 60)
+    assert len(place) == 1
+    row, column = (place[0] + 40).tolist()
+    assert max(abs(row - 50), abs(column - 50)) <= 2
+    assert added[0, row, column : column + 4].tolist() == [60, 30, 20, 10]
+    assert len(events[0, row, column : column + 4].unique()) == 1
+    # and the star in the corner as much of it as fits, with a number of its own
+    assert added[0, 94:, :8].sum() <= 120
+    assert set(events[0].unique().tolist()) >= {0, 1, events[0, row, column].item()}
+    assert events[0].unique().numel() - 1 == 2 + bool(added[0, 94:, :8].sum())
+
+
+@pytest.mark.parametrize(("share", "many", "expected"), [(0.3, 20, 6), (0.3, 400, 50)])
+def test_share_of_the_stars_that_are_struck(share, many, expected):
+    """A third of few stars, and one in 2000 pixels of many."""
+    n, side = 40, 316
+    charge = torch.zeros(n, side, side)
+    charge[:, 3, 3] = 100.0
+    event_id = torch.zeros(n, side, side, dtype=torch.int64)
+    event_id[:, 3, 3] = torch.arange(1, n + 1)
+    place = torch.randint(20, 300, (n * many, 2), generator=draws().generator)
+    frame = torch.arange(n).repeat_interleave(many)
+    stars = torch.cat([frame[:, None], place], dim=1)
+    _, events = nuisances.strike_stars(
+        draws(n), charge, event_id, stars, torch.ones(n), share
+    )
+    struck = len(events.unique()) - 1 - n
+    assert struck / n == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("empty", ["stars", "events"])
+def test_nothing_to_strike_or_to_strike_with(empty):
+    charge = torch.zeros(2, 40, 40)
+    event_id = torch.zeros(2, 40, 40, dtype=torch.int64)
+    stars = torch.tensor([[0, 20, 20]])
+    if empty == "stars":
+        charge[0, 3, 3], event_id[0, 3, 3], stars = 100.0, 1, stars[:0]
+    got, events = nuisances.strike_stars(
+        draws(2), charge, event_id, stars, torch.ones(2), 1.0
+    )
+    assert torch.equal(got, charge)
+    assert torch.equal(events, event_id)

@@ -403,6 +403,28 @@ class TestSimulatedFrames:
         process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
 
+    def test_weights_of_stars(self):
+        """Cores count most, and then what is left of stars that were hit."""
+        options = {"scenes": "stars", "nuisances": False}
+        batch, few = (
+            draw(SimulatedFrames(**options, hit_stars=share), 24, 96)
+            for share in (1.0, 0.0)
+        )
+        counts = [(batch.weight == value).sum().item() for value in (4, 8)]
+        assert min(counts) > 30
+        assert counts[0] > 1.4 * (few.weight == 4).sum()
+        assert (batch.target[batch.weight > 1] == 0).all()
+        left = torch.nonzero(batch.weight == 4)
+        bright = batch.image - batch.offset[:, None, None]
+        bright = bright / batch.scale[:, None, None]
+        assert bright[tuple(left.T)].median() > 5
+        # pixels that were hit are close by
+        _, row, column = left.T
+        inside = (row >= 4) & (row < 92) & (column >= 4) & (column < 92)
+        for i, y, x in left[inside].tolist():
+            near = batch.target[i, y - 4 : y + 5, x - 4 : x + 5]
+            assert near.max() == 1
+
     def test_hidden_pixels(self):
         source = SimulatedFrames(scenes="stars", hide=True, sky=100.0)
         batch = draw(source, 8, 96)

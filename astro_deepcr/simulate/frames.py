@@ -107,6 +107,7 @@ def simulate_frames(
     exposure_times=None,
     sky=None,
     nuisances=True,
+    hit_stars=0.0,
     device="cpu",
 ):
     """
@@ -134,6 +135,10 @@ def simulate_frames(
         Whether to add hot pixels, bad columns, flat-field errors, streaks, charge
         trails, resampling, sky subtraction and sums of exposures, and to cut the faint
         pixels of cosmic rays away, in part of the frames.
+    hit_stars : float, optional
+        Share of the stars on which a cosmic ray of the frame is put again, beside
+        those that are hit by chance; at most one in 2000 pixels. For training: such
+        frames are rare in nature.
     device : str or `torch.device`, optional
         Where the tensors live.
 
@@ -159,6 +164,9 @@ def simulate_frames(
     True
     """
     rng = _check(n, shape, generator, device)
+    if not 0 <= hit_stars <= 1:
+        msg = f"hit_stars={hit_stars} must be a share of the stars, from 0 to 1."
+        raise ValueError(msg)
     kinds = check_scenes(scenes, rng)
     cameras = draw_cameras(rng, detectors, environments, exposure_times, sky)
     if nuisances:
@@ -179,6 +187,12 @@ def simulate_frames(
     if nuisances:
         charge, event_id = effects.sharp_tracks(rng, charge, event_id, cameras.sigma)
         charge, event_id = effects.cut_skirts(rng, charge, event_id, cameras.sigma)
+    if hit_stars:
+        stars = _snap(cores, light, cameras.sigma)
+        charge, event_id = effects.strike_stars(
+            rng, charge, event_id, stars, cameras.sigma, hit_stars
+        )
+    if nuisances:
         light, charge = effects.transfer_trails(rng, [light, charge])
     exposed = _expose(rng, light, charge, bad, cameras, nuisances)
     return Frames(

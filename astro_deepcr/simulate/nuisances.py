@@ -17,11 +17,15 @@ __all__ = [
     "detector_defects",
     "optics",
     "sharp_tracks",
+    "strike_stars",
     "transfer_trails",
 ]
 
 # Mean length of sharp tracks, in pixels, and how many hit a single one.
 _SHARP_MEAN, _SINGLE_HITS = 8, 0.3
+# Hits on stars: at most one in so many pixels of a frame, of this many sigma at least,
+# with the brightest pixel at most this far from the star along each axis.
+_STRUCK_AREA, _STRUCK_PEAK, _STRUCK_OFFSET = 2000, 5.0, 2
 
 
 def optics(rng, light, sigma):
@@ -204,6 +208,75 @@ def sharp_tracks(rng, charge, event_id, sigma):
     number = event_id.max() + track + 1
     event_id[place] = number[inside].to(event_id.dtype)
     return charge, event_id
+
+
+def strike_stars(rng, charge, event_id, stars, sigma, share):
+    """
+    Put copies of the cosmic rays of a frame on its stars.
+
+    By chance few stars are hit in sparse fields, and what tells the star from the hit
+    is hardly to be learnt.
+
+    Parameters
+    ----------
+    rng : ``Draws``
+        Draws for the frames.
+    charge, event_id : (B, H, W) `torch.Tensor`
+        Of the cosmic rays that there are already.
+    stars : (N, 3) `torch.Tensor`
+        Frame, row and column of stars.
+    sigma : (B,) `torch.Tensor`
+        Noise of the background; fainter cosmic rays are not copied.
+    share : float
+        Of the stars that are hit; fewer where they are many.
+
+    Returns
+    -------
+    charge, event_id : (B, H, W) `torch.Tensor`
+        New ones.
+    """
+    height, width = charge.shape[1:]
+    pixels, value, size, centre = _list_events(charge, event_id)
+    first = size.cumsum(0) - size
+    seen = value[centre] > _STRUCK_PEAK * sigma[pixels[centre, 0]]
+    # Those that can be seen, frame after frame.
+    events = torch.nonzero(seen)[:, 0]
+    owner = pixels[centre[events], 0]
+    events = events[torch.argsort(owner, stable=True)]
+    number = torch.bincount(owner, minlength=rng.n)
+    many = torch.bincount(stars[:, 0], minlength=rng.n).clamp_min(1)
+    chance = (height * width / _STRUCK_AREA / many).clamp_max(share)
+    chosen = rng.many(len(stars)).chance(chance[stars[:, 0]])
+    stars = stars[chosen & (number[stars[:, 0]] > 0)]
+    hits, frame = rng.many(len(stars)), stars[:, 0]
+    which = (hits.uniform() * number[frame]).long().clamp_max(number[frame] - 1)
+    which = events[(number.cumsum(0) - number)[frame] + which]
+    offset = hits.integers(-_STRUCK_OFFSET, _STRUCK_OFFSET + 1, 2)
+    shift = stars[:, 1:] + offset - pixels[centre[which], 1:]
+    hit, copies = hits.scatter(size[which])
+    start = size[which].cumsum(0) - size[which]
+    source = torch.arange(copies.n, device=rng.device) + (first[which] - start)[hit]
+    row, column = (pixels[source, 1:] + shift[hit]).T
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    place = (frame[hit][inside], row[inside], column[inside])
+    charge, event_id = charge.clone(), event_id.clone()
+    event_id[place] = event_id.max() + 1 + hit[inside]
+    charge.index_put_(place, value[source][inside], accumulate=True)
+    return charge, event_id
+
+
+def _list_events(charge, event_id):
+    """Hit pixels event after event, their charge, sizes of events, brightest pixels."""
+    pixels = torch.nonzero(event_id)
+    _, event = torch.unique(event_id[tuple(pixels.T)], return_inverse=True)
+    pixels, event = pixels[torch.argsort(event, stable=True)], event.sort().values
+    value, size = charge[tuple(pixels.T)], torch.bincount(event)
+    peak = torch.zeros(len(size), device=charge.device)
+    peak.scatter_reduce_(0, event, value, "amax")
+    at_peak = torch.nonzero(value == peak[event])[:, 0]
+    centre = torch.zeros_like(size)
+    centre[event[at_peak]] = at_peak  # any of several that are as bright
+    return pixels, value, size, centre
 
 
 def cut_skirts(rng, charge, event_id, sigma):

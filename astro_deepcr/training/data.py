@@ -8,11 +8,12 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from inspect import signature
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from ..exceptions import TrainingError
 from ..simulate.frames import is_unclear, simulate_frames, soft_label
@@ -24,8 +25,10 @@ from .config import check_keys
 
 __all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 
-# How much good pixels count that look like hit ones: hot ones, and cores of stars.
-_HOT_WEIGHT, _CORE_WEIGHT = 0.3, 8.0
+# How much good pixels count that look like hit ones: hot ones, cores of stars, and what
+# a cosmic ray left alone of a star that it hit, if it is so many sigma bright.
+_HOT_WEIGHT, _CORE_WEIGHT, _HIT_STAR_WEIGHT = 0.3, 8.0, 4.0
+_STAR_LIGHT = 5.0
 # What a hit must add before saturation to be seen, in units of the noise.
 _SEEN = 3.0
 # Arguments of the simulator that no option is for.
@@ -39,8 +42,9 @@ class SimulatedFrames:
     An endless stream of simulated frames.
 
     To find cosmic rays, good pixels in the cores of stars count eight times as much as
-    others, and hot pixels 0.3 times: what looks like a hit is then rather flagged if it
-    is a hot pixel than if it is a star.
+    others, what is left of stars that were hit four times, and hot pixels 0.3 times:
+    what looks like a hit is then rather flagged if it is a hot pixel than if it is a
+    star.
 
     Where simulating takes longer than training, frames are used more than once:
     every ``every`` steps, ``fresh`` new ones replace the oldest of a pool.
@@ -63,7 +67,8 @@ class SimulatedFrames:
         of cosmic rays, more or less closely, and blocks and columns.
     **options
         Passed to `~astro_deepcr.simulate.simulate_frames`: ``scenes``,
-        ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``.
+        ``detectors``, ``environments``, ``exposure_times``, ``sky``, ``nuisances``,
+        ``hit_stars``.
 
     Raises
     ------
@@ -191,8 +196,23 @@ def _mask_weight(frames):
     hot = frames.bad & (frames.bad.float().mean(dim=1, keepdim=True) < 0.1)
     weight = torch.where(hot & good, _HOT_WEIGHT * weight, weight)
     cores = tuple(frames.star_cores.T)
+    around = _hit_stars(frames) & good
+    around[cores] = False
+    weight[around] *= _HIT_STAR_WEIGHT
     weight[cores] *= torch.where(good[cores], _CORE_WEIGHT, 1.0)
     return weight
+
+
+def _hit_stars(frames):
+    """Bright pixels within two of the core of a star that a cosmic ray hit there."""
+    near = partial(functional.max_pool2d, kernel_size=5, stride=1, padding=2)
+    cores = torch.zeros_like(frames.clean)
+    hit = near(frames.truth[:, None].float())[:, 0]
+    cores[tuple(frames.star_cores.T)] = hit[tuple(frames.star_cores.T)]
+    # Every fourth row and column will do for the level of the background.
+    floor = frames.clean[:, ::4, ::4].flatten(1).median(dim=1).values
+    bright = frames.clean > floor[:, None, None] + _STAR_LIGHT * frames.sigma
+    return (near(cores[:, None])[:, 0] > 0) & bright
 
 
 class _FrameSource:
