@@ -25,7 +25,7 @@ from .header import log_to_meta
 from .images import is_dask, parse_image, parse_mask, rebuild
 from .masks import check_fraction, find_cosmic_rays
 from .noise import sky_and_noise
-from .units import conversion_factor, noise_floor
+from .units import check_given, conversion_factor, noise_floor
 from .weights import get_weights
 
 __all__ = ["cosmicray_deepcr", "cosmicray_probability", "inpaint_cosmicrays"]
@@ -199,6 +199,8 @@ def cosmicray_deepcr(
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, pixels, readnoise, floor)
+    if deviation is None:
+        floor = _floor_of_filled(pixels, inpaint, floor)
 
     crmask = find_cosmic_rays(
         hit_probability(pixels, entry, to_unit, device, orientations),
@@ -361,7 +363,10 @@ def inpaint_cosmicrays(
         msg = "method=None would replace nothing; choose 'network', 'median', ..."
         raise ValueError(msg)
     to_unit = _converter(pixels, gain, exposure_time)
+    if isinstance(method, str):  # nothing is converted, also not magnitudes
+        check_given(None, gain, exposure_time, pixels.meta)
     floor = noise_floor(readnoise, to_unit, gain, pixels.meta)
+    floor = _floor_of_filled(pixels, method, floor)
     generator = parse_generator(noise)
     data, std = replace_hit(
         pixels, mask, method, to_unit, floor=floor, generator=generator, device=device
@@ -382,6 +387,16 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
+def _floor_of_filled(pixels, inpaint, floor):
+    """Return the noise of readings if a deviation of filled pixels is to be stated."""
+    uncertainty = getattr(pixels.source, "uncertainty", None)
+    known = getattr(uncertainty, "array", None) is not None
+    if not (known and isinstance(inpaint, str)):
+        return np.zeros_like
+    floor(np.float32(0))  # what it lacks is told before the network runs
+    return floor
+
+
 def _deviation(wanted, ccd, pixels, readnoise, floor):
     """Return a function of the data that gives a new uncertainty, or `None`."""
     if not wanted:
@@ -389,7 +404,7 @@ def _deviation(wanted, ccd, pixels, readnoise, floor):
     if not isinstance(ccd, NDData):
         msg = f"add_uncertainty needs a CCDData or NDData, not a {type(ccd).__name__}."
         raise TypeError(msg)
-    if ccd.uncertainty is not None:
+    if getattr(ccd.uncertainty, "array", None) is not None:
         return None
     if readnoise is None:
         msg = "add_uncertainty=True needs the read noise: pass readnoise=... electrons."

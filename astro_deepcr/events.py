@@ -7,7 +7,7 @@ from astropy.table import QTable
 from scipy import ndimage
 
 from .fill import fill_pixels
-from .images import parse_image, parse_mask
+from .images import parse_image, parse_mask, without_mask
 from .masks import TOUCHING
 
 __all__ = ["cosmicray_events"]
@@ -64,7 +64,8 @@ def cosmicray_events(ccd, mask, *, background=None):
     charge 400.0 adu
     orientation 45.0 deg
     """
-    pixels = parse_image(ccd, background)
+    # Of a cleaned frame, the masked pixels are those that are wanted.
+    pixels = parse_image(ccd, without_mask(background))
     mask = parse_mask(mask, pixels.mask.shape, "mask")
     hit = mask & np.isfinite(pixels.values)
     excess = pixels.values[hit]

@@ -18,6 +18,7 @@ from astropy.utils.masked import Masked
 from .exceptions import CosmicRayWarning
 from .fill import fill_pixels
 from .header import colour_pattern
+from .units import one_name
 
 __all__ = [
     "PixelData",
@@ -28,6 +29,7 @@ __all__ = [
     "parse_mask",
     "rebuild",
     "with_data",
+    "without_mask",
 ]
 
 # What float32, the type that the networks compute in, can hold with room to square, ...
@@ -104,6 +106,10 @@ def parse_image(image, background=None):
     >>> pixels.values.dtype, pixels.values.shape, str(pixels.unit)
     (dtype('float32'), (4, 5), 'adu')
     """
+    if is_dask(image):
+        msg = "A Dask array is not done in pieces here; pass what its compute() gives, "
+        msg += "or numpy.asarray(image)."
+        raise TypeError(msg)
     data, mask, unit, meta = _unpack(image)
     check_data(data)
     with np.errstate(over="ignore"):
@@ -315,11 +321,15 @@ def _parse_background(background, bad, unit):
     """Return a background of floats, of one value or of the image's shape."""
     if background is None:
         return np.float32(0)
+    unknown = None
     if isinstance(background, NDData):
-        data = np.asarray(background.data)
+        unknown, data = background.mask, np.asarray(background.data)
         background = data if background.unit is None else data * background.unit
     if isinstance(background, u.Quantity):
         background = background_value(background, unit)
+    if unknown is not None and np.any(unknown):
+        unknown = parse_mask(unknown, np.shape(background), "the background's own mask")
+        background = np.ma.MaskedArray(background, unknown)
     if np.ma.is_masked(background):  # says nothing there
         background = np.ma.filled(np.ma.asarray(background, float), np.nan)
     array = np.asarray(background)
@@ -342,12 +352,25 @@ def _parse_background(background, bad, unit):
     return array
 
 
+def without_mask(background):
+    """Return a background of any kind, of which all values are meant."""
+    if isinstance(background, NDData):
+        return NDData(background.data, unit=background.unit)
+    if isinstance(background, Masked):
+        return background.unmasked
+    return np.ma.getdata(background) if np.ma.isMA(background) else background
+
+
 def background_value(background, unit):
     """Return the numbers of a background in the unit of the image."""
+    wanted = u.dimensionless_unscaled if unit is None else unit
     try:
-        return background.to_value(unit or u.dimensionless_unscaled)
-    except u.UnitConversionError:
-        msg = f"The background is in {background.unit}, the image in {unit}."
+        if background.unit == wanted:
+            return background.value
+        return background.value * one_name(background.unit).to(one_name(wanted))
+    except (AttributeError, TypeError, u.UnitConversionError):
+        image = "has no unit" if unit is None else f"is in {unit}"
+        msg = f"The background is in {background.unit}, the image {image}."
         raise ValueError(msg) from None
 
 

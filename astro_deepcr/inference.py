@@ -94,7 +94,9 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     _check_finite(image[0], "input", weights)
     weights = _of_no_frame(weights)
     device = resolve_device(device)
-    with _turns(), cpu_threads():
+    # Types are chosen here, whatever the caller's autocast says; also in the trial.
+    plain = torch.autocast(device.type, enabled=False)
+    with _turns(), cpu_threads(), plain:
         dtype = _choose_precision(weights, device)
         if dtype is torch.int8 and not _fits_in_int8(image[0], weights):
             dtype = next(_short_floats(), _EXACT)  # integers would cut it off
@@ -196,8 +198,9 @@ def _trial_image(weights):
     y, x = np.mgrid[:_TRIAL, :_TRIAL]
     light = np.full((_TRIAL, _TRIAL), 100.0)
     for row, column in rng.uniform(0, _TRIAL, (25, 2)):
-        star = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)
-        light += 10 ** rng.uniform(2, 5) * star
+        with np.errstate(under="ignore"):  # far from the star
+            star = np.exp(-((y - row) ** 2 + (x - column) ** 2) / 4)
+            light += 10 ** rng.uniform(2, 5) * star
     values = rng.normal(light, np.sqrt(light + 25))
     hit = np.zeros(values.shape, bool)
     for row, column in rng.integers(0, _TRIAL - 12, (40, 2)):
@@ -239,8 +242,7 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
     batch_size = _chosen("batch_size", _BATCH_SIZE[device.type])
     while True:
         try:
-            # Types are chosen here, whatever the caller's autocast says.
-            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            with torch.inference_mode():
                 return _run_tiles(
                     network, image, weights, where, tile_size, batch_size, orientations
                 )
@@ -261,9 +263,9 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
 @lru_cache(maxsize=8)
 def _load_network(weights, device, dtype):
     """Load a network onto a device; kept, since frames come in hundreds."""
-    # What it starts with is drawn; and the caller's default may be another device.
+    # What it starts with is drawn; the caller's default may be another device or type.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = build_model(weights.architecture, weights.arguments)
+        network = build_model(weights.architecture, weights.arguments).float()
         state = load_state(resolve(weights))
     try:
         network.load_state_dict(state)

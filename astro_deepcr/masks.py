@@ -112,6 +112,7 @@ def grow_mask(mask, radius):
     array([[0, 1, 1, 1, 0]])
     """
     check_number("radius", radius, 0, np.inf)
+    mask = parse_mask(mask, np.shape(mask), "mask")
     if not mask.any():
         return mask.copy()
     return ndimage.distance_transform_edt(~mask) <= radius

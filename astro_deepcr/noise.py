@@ -67,7 +67,7 @@ def sky_and_noise(values, mask=None):
     if mask is not None and mask.any():
         differences = differences[~(mask[:, 1:] | mask[:, :-1])]
     if differences.size == 0:
-        differences = np.abs(good - sky)
+        differences = np.sqrt(2) * np.abs(good - sky)  # as large as of neighbours
     noise = MAD_TO_STD * float(np.median(differences)) / np.sqrt(2)
     if noise == 0:  # more than half of the neighbours are equal
         steps = differences[differences > 0]

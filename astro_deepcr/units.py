@@ -12,8 +12,10 @@ from astropy import units as u
 __all__ = [
     "EXPOSURE_KEYWORDS",
     "GAIN_KEYWORDS",
+    "check_given",
     "conversion_factor",
     "noise_floor",
+    "one_name",
     "parse_exposure_time",
     "parse_gain",
     "parse_readnoise",
@@ -66,7 +68,7 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
     300.0
     """
     if wanted is None:
-        _check_given(unit, gain, exposure_time, meta)
+        check_given(unit, gain, exposure_time, meta)
         return 1.0
     wanted = u.Unit(wanted)
     if unit is None or unit == u.dimensionless_unscaled:
@@ -81,10 +83,10 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
     _check_linear(unit, wanted)
     for over_time in (False, True):
         for gain_power in (0, 1, -1):
-            trial = _one_name(unit) * GAIN_UNIT**gain_power * u.s**over_time
-            if not trial.is_equivalent(_one_name(wanted)):
+            trial = one_name(unit) * GAIN_UNIT**gain_power * u.s**over_time
+            if not trial.is_equivalent(one_name(wanted)):
                 continue
-            factor = trial.to(_one_name(wanted))
+            factor = trial.to(one_name(wanted))
             if gain_power:
                 factor *= parse_gain(gain, meta, unit, wanted) ** gain_power
             if over_time:
@@ -97,8 +99,20 @@ def conversion_factor(unit, wanted, *, gain=None, exposure_time=None, meta=None)
     raise ValueError(msg)
 
 
-def _check_given(unit, gain, exposure_time, meta):
-    """What is given must be right, also where nothing has to be converted."""
+def check_given(unit, gain, exposure_time, meta):
+    """
+    Raise an error if what is given is wrong, also where nothing has to be converted.
+
+    Parameters
+    ----------
+    unit, gain, exposure_time, meta
+        As for `conversion_factor`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the unit is not linear, or a number is none or not positive.
+    """
     if unit is not None:
         _check_linear(unit, "a linear unit, such as electron or adu,")
     if gain is not None:
@@ -221,7 +235,7 @@ def parse_readnoise(readnoise, gain=None, meta=None):
         raise ValueError(msg) from None
     if value.unit == u.dimensionless_unscaled:
         value = value * u.electron
-    if not value.isscalar or _one_name(value.unit).bases not in ([u.electron], [u.adu]):
+    if not value.isscalar or one_name(value.unit).bases not in ([u.electron], [u.adu]):
         msg = f"readnoise={readnoise} must be one number, in electrons or adu."
         raise ValueError(msg)
     factor = conversion_factor(value.unit, u.electron, gain=gain, meta=meta)
@@ -285,7 +299,7 @@ def _parse(name, value, target, keywords, meta, unit, wanted):
         quantity = u.Quantity(_not_bool(value))
         if quantity.unit == u.dimensionless_unscaled:
             quantity = quantity * target
-        number = float(quantity.value * _one_name(quantity.unit).to(target))
+        number = float(quantity.value * one_name(quantity.unit).to(target))
     except (TypeError, u.UnitConversionError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
@@ -294,8 +308,20 @@ def _parse(name, value, target, keywords, meta, unit, wanted):
     return number
 
 
-def _one_name(unit):
-    """Return a unit with data numbers and electrons called by one name each."""
+def one_name(unit):
+    """
+    Return a unit with data numbers and electrons called by one name each.
+
+    Parameters
+    ----------
+    unit : `~astropy.units.UnitBase`
+        Any linear unit.
+
+    Returns
+    -------
+    unit : `~astropy.units.UnitBase`
+        With adu for DN and counts, and electron for photons.
+    """
     unit = unit.decompose()
     result = u.CompositeUnit(unit.scale, [], [])
     for base, power in zip(unit.bases, unit.powers, strict=True):

@@ -9,8 +9,9 @@ electrons with a read noise of 5. Each is hit by a real cosmic ray of
 accuracy_independent.py, which tells of FOLDER, with its brightest pixel two pixels from
 the star or less along each axis. "wrong": share of the stars of which five pixels or
 more are flagged that the cosmic ray left alone; "lost": share of those that lose 30 %
-of their light or more when all that is flagged is replaced. "truth" flags what the
-cosmic ray hit.
+of their light or more when all that is flagged is replaced; "found":
+share of the hit pixels around the stars that are flagged. "truth" flags what the cosmic
+ray hit.
 """
 
 import argparse
@@ -73,12 +74,13 @@ def draw_frame(kind, fwhm, flux, stamps, seed=1):
 
 
 def judge(frame, clean, boxes, flux, flagged):
-    """Return the shares of stars that are flagged wrongly, and lost."""
+    """Return the shares of stars that are flagged wrongly, and lost; of hits found."""
     filled = inpaint_cosmicrays(frame.ccd, flagged).data
     alone = flagged & ~frame.truth & ~frame.ignore
     wrong = [np.count_nonzero(alone[box]) >= 5 for box in boxes]
     lost = [np.sum((clean - filled)[box]) > 0.3 * flux for box in boxes]
-    return np.mean(wrong), np.mean(lost)
+    hit = np.concatenate([flagged[box][frame.truth[box]] for box in boxes])
+    return {"wrong": np.mean(wrong), "lost": np.mean(lost), "found": np.mean(hit)}
 
 
 def main():
@@ -103,10 +105,11 @@ def main():
                 row = {"star": kind, "fwhm": fwhm, "flux": flux}
                 for method in methods:
                     flagged = method.score(frame) >= method.threshold
-                    row[f"{method.name} wrong"], row[f"{method.name} lost"] = judge(
-                        frame, clean, boxes, flux, flagged
-                    )
-                row["truth lost"] = judge(frame, clean, boxes, flux, frame.truth)[1]
+                    judged = judge(frame, clean, boxes, flux, flagged)
+                    row |= {f"{method.name} {key}": judged[key] for key in judged}
+                row["truth lost"] = judge(frame, clean, boxes, flux, frame.truth)[
+                    "lost"
+                ]
                 rows.append(row)
     print_table(Table(rows), ".2f")
 

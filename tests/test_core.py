@@ -394,6 +394,63 @@ class TestUncertainty:
         with pytest.raises(ValueError, match="electron"):
             cosmicray_deepcr(ccd, readnoise=3, add_uncertainty=True)
 
+    def test_readnoise_of_classical_fills(self, frame):
+        """The same, but for the floor of the deviations that they state."""
+        ccd = CCDData(frame[0], unit="MJy / sr")
+        plain = cosmicray_deepcr(ccd, inpaint="median")
+        told = cosmicray_deepcr(ccd, inpaint="median", readnoise=3)
+        assert np.array_equal(told.data, plain.data)
+        told = inpaint_cosmicrays(ccd, frame[1], "median", readnoise=3)
+        assert told.uncertainty is None
+        ccd.uncertainty = StdDevUncertainty(np.ones(ccd.shape))
+        for quiet in (
+            ccd,
+            CCDData(np.full((40, 40), 9.0), uncertainty=None, unit="Jy"),
+        ):
+            if quiet is not ccd:  # nothing is hit: told of all the same
+                quiet.uncertainty = StdDevUncertainty(np.ones(quiet.shape))
+            with pytest.raises(ValueError, match="electron"):
+                cosmicray_deepcr(quiet, inpaint="median", readnoise=3)
+
+    def test_empty_uncertainty_is_none(self, frame):
+        ccd = CCDData(frame[0], unit="electron", uncertainty=StdDevUncertainty(None))
+        cleaned = cosmicray_deepcr(ccd, add_uncertainty=True, readnoise=5)
+        assert np.all(cleaned.uncertainty.array > 0)
+        assert cleaned.uncertainty.array.shape == ccd.shape
+
+    @pytest.mark.parametrize(
+        "wrong", [{"gain": -5}, {"gain": "NOKEY"}, {"exposure_time": -1}]
+    )
+    @pytest.mark.parametrize("method", ["median", "network"])
+    def test_what_is_given_must_be_right(self, frame, method, wrong):
+        ccd = CCDData(frame[0], unit="adu")
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            inpaint_cosmicrays(ccd, frame[1], method, **wrong)
+
+    @pytest.mark.parametrize("other", ["DN", "ct", "adu"])
+    def test_unit_of_the_background_has_several_names(self, frame, other):
+        image, _ = frame
+        level = np.full(image.shape, 90.0)
+        expected = cosmicray_deepcr(image * u.adu, background=level * u.adu)
+        got = cosmicray_deepcr(image * u.adu, background=level * u.Unit(other))
+        assert np.array_equal(got[0], expected[0])
+        with pytest.raises(ValueError, match="the image has no unit"):
+            cosmicray_deepcr(image, background=level * u.Unit(other))
+
+    def test_masked_pixels_of_a_background_say_nothing(self, frame):
+        """Also of NDData, as of masked arrays."""
+        image, _ = frame
+        hole = np.zeros(image.shape, bool)
+        hole[40:50, 40:50] = True
+        wrong = np.where(hole, 1e6, 100.0)
+        for unknown in (NDData(wrong, mask=hole), np.ma.MaskedArray(wrong, hole)):
+            with pytest.raises(ValueError, match="background has values that are not"):
+                cosmicray_deepcr(image, background=unknown)
+            ccd = CCDData(image, unit="adu", mask=hole)  # not needed there
+            cleaned = cosmicray_deepcr(ccd, background=unknown)
+            expected = cosmicray_deepcr(ccd, background=np.full(image.shape, 100.0))
+            assert np.array_equal(cleaned.mask, expected.mask)
+
     def test_readnoise_is_a_floor(self, ccd):
         cleaned = cosmicray_deepcr(ccd, inpaint="median", readnoise=300)
         found = cleaned.mask & ~ccd.mask

@@ -9,7 +9,13 @@ from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, NDData
 
-from astro_deepcr import cosmicray_deepcr, cosmicray_probability, noise
+from astro_deepcr import (
+    cosmicray_deepcr,
+    cosmicray_events,
+    cosmicray_probability,
+    inpaint_cosmicrays,
+    noise,
+)
 from astro_deepcr.weights import get_weights
 
 from .conftest import draw_frame
@@ -213,7 +219,7 @@ class TestRefused:
             ({"max_fraction": 7}, "max_fraction=7"),
             ({"protect": np.zeros((2, 3), bool)}, r"protect has shape \(2, 3\)"),
             ({"background": np.zeros((2, 3))}, r"background has shape \(2, 3\)"),
-            ({"background": 3 * u.m}, "background is in m, the image in electron"),
+            ({"background": 3 * u.m}, "background is in m, the image is in electron"),
             ({"readnoise": "NO"}, "readnoise"),
         ],
     )
@@ -239,3 +245,12 @@ class TestRefused:
         frame.uncertainty = np.ones(SHAPE)
         with pytest.raises(ValueError, match=r"without an uncertainty .*= None"):
             cosmicray_deepcr(frame)
+
+
+def test_functions_that_are_not_lazy_say_so(frame):
+    image, mask = frame
+    lazy = da.from_array(image, chunks=64)
+    for ccd in (lazy, NDData(lazy)):
+        for call in (inpaint_cosmicrays, cosmicray_events):
+            with pytest.raises(TypeError, match=r"what its compute\(\) gives"):
+                call(ccd, mask)

@@ -4,11 +4,12 @@
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, NDData
+from astropy.utils.masked import Masked
 from scipy import ndimage
 from skimage.measure import regionprops_table
 
-from astro_deepcr import cosmicray_events
+from astro_deepcr import cosmicray_deepcr, cosmicray_events
 from astro_deepcr.masks import TOUCHING
 
 
@@ -77,3 +78,22 @@ def test_input_is_not_changed(ccd, frame):
     before = ccd.data.copy()
     cosmicray_events(ccd, frame[1])
     assert np.array_equal(ccd.data, before)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, np.ma.asarray, NDData, Masked, CCDData])
+def test_a_cleaned_frame_is_a_background(frame, kind):
+    """Also where it is masked: there most of all."""
+    image, _ = frame
+    given = {"unit": "adu"} if kind is CCDData else {}
+    cleaned = cosmicray_deepcr(kind(image, **given))
+    cleaned, mask = cleaned if isinstance(cleaned, tuple) else (cleaned, cleaned.mask)
+    events = cosmicray_events(kind(image, **given), mask, background=cleaned)
+    expected = cosmicray_events(
+        image,
+        mask,
+        background=np.asarray(
+            cleaned.unmasked if kind is Masked else getattr(cleaned, "data", cleaned)
+        ),
+    )
+    assert len(events) > 3
+    assert np.allclose(events["charge"].value, expected["charge"].value)

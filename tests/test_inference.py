@@ -266,6 +266,32 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
             same = cosmicray_probability(image, "universal", device="cpu")
         assert np.allclose(same, expected, atol=0.1)
 
+    @pytest.mark.parametrize("setting", ["autocast", "bfloat16", "float16", "raise"])
+    def test_first_call_with_other_settings(self, image, setting):
+        """What is made in the first call, and kept, does not depend on them."""
+
+        def forget():
+            for kept in ("_load_network", "_does", "_limits_of_int8"):
+                getattr(inference, kept).cache_clear()
+
+        default, auto = torch.get_default_dtype(), conf.set_temp("precision", "auto")
+        autocast = torch.autocast("cpu", torch.bfloat16, enabled=setting == "autocast")
+        errors = np.errstate(all="raise" if setting == "raise" else None)
+        forget()
+        with auto:
+            expected = cosmicray_probability(image, "universal", device="cpu")
+            forget()
+            try:
+                if setting.endswith("16"):
+                    torch.set_default_dtype(getattr(torch, setting))
+                with autocast, errors:
+                    cosmicray_probability(image, "universal", device="cpu")
+            finally:
+                torch.set_default_dtype(default)
+            same = cosmicray_probability(image, "universal", device="cpu")
+        forget()
+        assert np.array_equal(same, expected)
+
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_processes(self):
         """They do not wait for threads that stayed in the other process."""

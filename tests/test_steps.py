@@ -91,6 +91,18 @@ class TestNoise:
         assert found.offset == pytest.approx(50, abs=0.1)
         assert found.scale == pytest.approx(3, abs=0.1)
 
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_no_neighbours_in_the_rows(self, turned):
+        """A column, and a frame without every second one: as large as when turned."""
+        rng = np.random.default_rng(0)
+        column, frame = rng.normal(100, 10, (4000, 1)), rng.normal(100, 10, (300, 300))
+        hidden = np.zeros(frame.shape, bool)
+        hidden[:, ::2] = True
+        if turned:
+            column, frame, hidden = column.T, frame.T, hidden.T
+        assert sky_and_noise(column)[1] == pytest.approx(10, rel=0.05)
+        assert sky_and_noise(frame, hidden)[1] == pytest.approx(10, rel=0.05)
+
     def test_normalization_inverts(self):
         values = np.array([-5.0, 0, 1e5], np.float32)
         for asinh in (False, True):
@@ -147,6 +159,13 @@ class TestMasks:
         )
         assert found.dtype == bool
         assert np.argwhere(found).tolist() == [[4, 3], [4, 5]]
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
+    def test_integers_grow_as_booleans(self, dtype):
+        mask = np.random.default_rng(0).random((30, 40)) < 0.05
+        grown = grow_mask(mask.astype(dtype), 1)
+        assert np.array_equal(grown, grow_mask(mask, 1))
+        assert mask.sum() < grown.sum() < mask.size
 
     def test_negative_radius(self):
         with pytest.raises(ValueError, match="radius=-1 must be between"):

@@ -131,8 +131,20 @@ class TestZoo:
 
     def test_export_of_two_files_of_one_name(self, tmp_path):
         entry = get_weights("universal")
+        other = replace(entry, name="other", sha256="0" * 64)
         with pytest.raises(WeightsError, match=r"files called universal.safetensors"):
-            export_weights(tmp_path, [entry, replace(entry, name="other")])
+            export_weights(tmp_path / "usb", [entry, other])
+        assert not any((tmp_path / "usb").iterdir())
+
+    def test_export_of_weights_that_share_a_file(self, tmp_path):
+        entry = get_weights("universal")
+        paths = export_weights(tmp_path, [entry, replace(entry, name="other")])
+        assert [path.name for path in paths] == ["universal.safetensors"]
+        # as two of the zoo do, which is exported as a whole
+        sums = {}
+        for name in list_weights():
+            one = get_weights(name, task=None)
+            assert sums.setdefault(one.filename, one.sha256) == one.sha256
 
     def test_operating_points(self):
         points = ((1e-4, 0.9, 0.8), (1e-2, 0.1, 0.99))

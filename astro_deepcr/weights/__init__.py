@@ -182,22 +182,23 @@ def export_weights(directory, weights=None):
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = []
     if isinstance(weights, (str, Weights)):
         weights = [weights]
+    entries = {}
     for name in list_weights() if weights is None else weights:
         entry = get_weights(name, task=None)
-        target = directory / entry.filename
-        if target in paths:
+        same = entries.setdefault(directory / entry.filename, entry)
+        if same.sha256 != entry.sha256:  # some share a file
             msg = (
-                f"Two of the weights are in files called {target.name}; export them "
+                f"Two of the weights are in files called {entry.filename}; export them "
                 "into different directories."
             )
             raise WeightsError(msg)
+    for target, entry in entries.items():
         temporary = target.with_name(target.name + ".part")
         shutil.copyfile(resolve(entry), temporary)
-        paths.append(temporary.replace(target))
-    return paths
+        temporary.replace(target)
+    return list(entries)
 
 
 def import_weights(directory):

@@ -218,7 +218,7 @@ _ENTRIES = (
     ),
     _bundled(
         "universal",
-        "71518e02f417ce671e932540ad8d730f9927fc401c80042243eed24e5bf42c50",
+        "a2a87a6c62c6c2707a0d7d6b6e3ff3a3aeeb2f2d46fba6679c5006ac53422201",
     ),
     _bundled(
         "universal-fast",
