@@ -317,6 +317,8 @@ def _plain_header(hdu):
 def _cleaned_hdu(hdus, index, cleaned):
     """Return the HDU of a cleaned image, with its own old header and provenance."""
     header = _plain_header(hdus[index])
+    for key in ("DATAMIN", "DATAMAX"):  # of a cosmic ray that is gone
+        header.remove(key, ignore_missing=True)
     for key in PROVENANCE:
         header[key] = (cleaned.meta[key], PROVENANCE[key])
     old_lines = len(merged_header(hdus, index).get("HISTORY", []))

@@ -173,6 +173,15 @@ class TestBadFiles:
 
 
 class TestClean:
+    def test_largest_value_is_not_that_of_a_cosmic_ray(self, tmp_path, image):
+        hdu = fits.PrimaryHDU(image)
+        hdu.header.update({"BUNIT": "adu", "DATAMAX": float(image.max()), "DATAMIN": 0})
+        hdu.writeto(tmp_path / "a.fits")
+        assert main(["clean", str(tmp_path / "a.fits")]) == 0
+        header = fits.getheader(tmp_path / "a_cleaned.fits")
+        assert "CRNPIX" in header
+        assert not {"DATAMAX", "DATAMIN"} & set(header)
+
     def test_whole_way(self, mef, image, capsys):
         before = mef.read_bytes()
         assert main(["clean", str(mef), "--weights", "auto"]) == 0

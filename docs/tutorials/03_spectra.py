@@ -133,8 +133,8 @@ print("perfect model:  ", score(perfect.mask))
 # numbers before you decide. A line that was subtracted leaves its photon noise behind,
 # and the errors of the model, and nothing tells the network any more that this place
 # was bright: both may be taken for cosmic rays. Weights that were trained on spectra,
-# as the default ones were (:ref:`universal`), know sky lines already. So begin without
-# a model, and try one where lines are flagged.
+# as the default ones were (:ref:`universal`), know lines already, and do better with
+# the lines still there. A model is for weights that were trained on images alone.
 #
 # Nothing has to be subtracted from the result:
 untouched = ~subtracted.mask

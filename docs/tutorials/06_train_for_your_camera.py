@@ -99,7 +99,9 @@ plt.show()
 # ---------
 # Training starts from the bundled weights, and goes sixty steps. A real one takes
 # thousands, for an hour or two. The last exposures are held out to validate with, and
-# thresholds are calibrated with them.
+# thresholds are calibrated with them. This ``learning_rate`` is ten times the default
+# for weights that are tuned, which is careful; what is kept is never worse on the
+# held-out exposures than the start.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
