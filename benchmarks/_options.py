@@ -36,7 +36,7 @@ def start(parser):
     if args.precision:
         astro_deepcr.conf.precision = args.precision
     astro_deepcr.conf.num_threads = args.threads
-    args.methods = [_in_orientations(name) for name in args.methods]
+    args.methods = [_in_orientations(name) for name in args.methods or ()]
     args.progress = lambda line: print(line, file=sys.stderr)
     versions = (f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     print(datetime.datetime.now(datetime.UTC).date(), platform.machine())
