@@ -61,10 +61,8 @@ def run_on_cluster(function, items, settings, *, jobs=None, scheduler=None):
 
 def _outcome(future):
     """Return a result, or the exception in its place."""
-    try:
-        return (
-            future.result()
-        )  # waits, if a worker died with it and another begins again
+    try:  # waits, if a worker died with it and another begins again
+        return future.result()
     except FutureCancelledError:
         msg = "The connection to the Dask scheduler was lost; run the same again."
         return OSError(msg)

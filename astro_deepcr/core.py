@@ -114,8 +114,8 @@ def cosmicray_deepcr(
         Seconds, or the name of a header keyword. Needed for frames that count per
         second; looked up in the header by default.
     background : float, array_like or `~astropy.units.Quantity`, optional
-        Model of the sky, or of a spectrum, in the unit of the frame. It is
-        subtracted before the network looks at the frame, and added again. For
+        Model of the sky, or of a spectrum, in the unit of the frame, known (not masked)
+        wherever the frame is. It is subtracted before the network looks at the frame, and added again. For
         weights that were trained on images only, and a pedestal; 'universal' knows
         spectra, and does better with the lines still there.
     update_mask : bool, optional
@@ -199,8 +199,7 @@ def cosmicray_deepcr(
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, pixels, readnoise, floor)
-    if deviation is None:
-        floor = _floor_of_filled(pixels, inpaint, floor)
+    floor = _floor_of_filled(pixels, inpaint, floor, stated=deviation is not None)
 
     crmask = find_cosmic_rays(
         hit_probability(pixels, entry, to_unit, device, orientations),
@@ -387,11 +386,14 @@ def _converter(pixels, gain, exposure_time):
     )
 
 
-def _floor_of_filled(pixels, inpaint, floor):
+def _has_uncertainty(ccd):
+    return getattr(getattr(ccd, "uncertainty", None), "array", None) is not None
+
+
+def _floor_of_filled(pixels, inpaint, floor, *, stated=False):
     """Return the noise of readings if a deviation of filled pixels is to be stated."""
-    uncertainty = getattr(pixels.source, "uncertainty", None)
-    known = getattr(uncertainty, "array", None) is not None
-    if not (known and isinstance(inpaint, str)):
+    stated = stated or _has_uncertainty(pixels.source)
+    if not (stated and isinstance(inpaint, str)):
         return np.zeros_like
     floor(np.float32(0))  # what it lacks is told before the network runs
     return floor
@@ -404,7 +406,7 @@ def _deviation(wanted, ccd, pixels, readnoise, floor):
     if not isinstance(ccd, NDData):
         msg = f"add_uncertainty needs a CCDData or NDData, not a {type(ccd).__name__}."
         raise TypeError(msg)
-    if getattr(ccd.uncertainty, "array", None) is not None:
+    if _has_uncertainty(ccd):
         return None
     if readnoise is None:
         msg = "add_uncertainty=True needs the read noise: pass readnoise=... electrons."

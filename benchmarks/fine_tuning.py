@@ -84,6 +84,10 @@ def score(weights, frames):
     }
 
 
+def _precision(weights, frames):
+    return score(weights, frames)["average precision"]
+
+
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
@@ -118,7 +122,10 @@ def main():
             device="cpu",
         )
         rows = [
-            {"weights": name} | score(weights, tests)
+            {"weights": name}
+            | score(weights, tests)
+            | {"AP, worst field": min(_precision(weights, [one]) for one in tests)}
+            | {"AP, own field": _precision(weights, taken[:2])}
             for name, weights in ((args.start, args.start), ("tuned", tuned))
         ]
     _options.print_table(Table(rows), ".4f")

@@ -9,9 +9,8 @@ electrons with a read noise of 5. Each is hit by a real cosmic ray of
 accuracy_independent.py, which tells of FOLDER, with its brightest pixel two pixels from
 the star or less along each axis. "wrong": share of the stars of which five pixels or
 more are flagged that the cosmic ray left alone; "lost": share of those that lose 30 %
-of their light or more when all that is flagged is replaced; "found":
-share of the hit pixels around the stars that are flagged. "truth" flags what the cosmic
-ray hit.
+of their light or more when all that is flagged is replaced; "found": share of the hit
+pixels around the stars that are flagged. "truth" flags what the cosmic ray hit.
 """
 
 import argparse

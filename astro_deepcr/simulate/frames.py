@@ -291,6 +291,11 @@ def _spread(event_id, charge):
     return event_id
 
 
+def background_level(light):
+    """Return the level of each frame; every fourth row and column will do for it."""
+    return light[:, ::4, ::4].flatten(1).median(dim=1).values
+
+
 def _snap(cores, light, sigma):
     """Move peaks to the brightest neighbour; keep those that stand out of the noise."""
     padded = functional.pad(light[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
@@ -305,7 +310,6 @@ def _snap(cores, light, sigma):
     limit = torch.tensor(light.shape[1:], device=light.device) - 1
     moved = torch.stack([row + place // 3 - 1, column + place % 3 - 1], dim=1)
     moved = torch.minimum(moved.clamp_min(0), limit)
-    # Every fourth row and column will do for the level of the background.
-    floor = light[:, ::4, ::4].flatten(1).median(dim=1).values
+    floor = background_level(light)
     seen = peak > (floor + 5 * sigma)[frame]
     return torch.unique(torch.cat([frame[:, None], moved], dim=1)[seen], dim=0)

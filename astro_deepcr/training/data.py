@@ -16,7 +16,12 @@ import torch
 from torch.nn import functional
 
 from ..exceptions import TrainingError
-from ..simulate.frames import is_unclear, simulate_frames, soft_label
+from ..simulate.frames import (
+    background_level,
+    is_unclear,
+    simulate_frames,
+    soft_label,
+)
 from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
@@ -209,9 +214,8 @@ def _hit_stars(frames):
     cores = torch.zeros_like(frames.clean)
     hit = near(frames.truth[:, None].float())[:, 0]
     cores[tuple(frames.star_cores.T)] = hit[tuple(frames.star_cores.T)]
-    # Every fourth row and column will do for the level of the background.
-    floor = frames.clean[:, ::4, ::4].flatten(1).median(dim=1).values
-    bright = frames.clean > floor[:, None, None] + _STAR_LIGHT * frames.sigma
+    floor = background_level(frames.clean)[:, None, None]
+    bright = frames.clean > floor + _STAR_LIGHT * frames.sigma
     return (near(cores[:, None])[:, 0] > 0) & bright
 
 
