@@ -115,9 +115,9 @@ def cosmicray_deepcr(
         second; looked up in the header by default.
     background : float, array_like or `~astropy.units.Quantity`, optional
         Model of the sky, or of a spectrum, in the unit of the frame, known (not masked)
-        wherever the frame is. It is subtracted before the network looks at the frame, and added again. For
-        weights that were trained on images only, and a pedestal; 'universal' knows
-        spectra, and does better with the lines still there.
+        wherever the frame is. It is subtracted before the network looks at the frame,
+        and added again. For weights that were trained on images only, and a pedestal;
+        'universal' knows spectra, and does better with the lines still there.
     update_mask : bool, optional
         Whether flagged pixels are added to the result's mask.
     add_uncertainty : bool, optional
