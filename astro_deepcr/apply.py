@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from .deviations import Correction, error_beside, hide_pixels, measure_correction
 from .fill import fill_pixels, local_noise
 from .noise import measure_normalization
 from .weights import get_weights
@@ -63,7 +64,17 @@ def _fill_masked(pixels, fill, to_unit, device):
     return light
 
 
-def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=None):
+def replace_hit(
+    pixels,
+    hit,
+    inpaint,
+    to_unit,
+    *,
+    floor,
+    reading=None,
+    generator=None,
+    device=None,
+):
     """
     Replace pixels by what their neighbours, or a network, say of them.
 
@@ -79,6 +90,9 @@ def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=
         As for `hit_probability`.
     floor : callable
         Gives for values the smallest deviation that a reading of them has.
+    reading : callable, optional
+        Gives for a mask the deviations of a reading of its pixels. With it, what an
+        inpainting network says of its own is checked on good pixels of the frame.
     generator : `numpy.random.Generator`, optional
         Noise like that of the neighbours is drawn from it.
     device : str, optional
@@ -95,7 +109,7 @@ def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=
     data = pixels.data.astype(dtype.newbyteorder("="))
     if inpaint is None or not hit.any():
         return data, None
-    filled, std = _fill(pixels, hit, inpaint, to_unit, device)
+    filled, std = _fill(pixels, hit, inpaint, to_unit, device, reading)
     background = np.broadcast_to(pixels.background, hit.shape)[hit]
     data[hit] = filled + background
     if isinstance(inpaint, str):  # networks tell of the light, which has no read noise
@@ -107,21 +121,35 @@ def replace_hit(pixels, hit, inpaint, to_unit, *, floor, generator=None, device=
     return data, std
 
 
-def _fill(pixels, hit, inpaint, to_unit, device):
+def _fill(pixels, hit, inpaint, to_unit, device, reading):
     """Return values of hit pixels, less the background, and their deviation."""
     if isinstance(inpaint, str):
         return fill_pixels(pixels.values, hit, pixels.mask, inpaint)
     filled, std = _fill_by_network(pixels, hit, inpaint, to_unit, device)
     if std is None:  # the network does not say
         _, std = fill_pixels(pixels.values, hit, pixels.mask)
+    elif reading is not None:
+        std = _correction(pixels, hit, inpaint, to_unit, device, reading).apply(std)
     return filled, std
 
 
-def _fill_by_network(pixels, hit, entry, to_unit, device):
+def _correction(pixels, hit, entry, to_unit, device, reading):
+    """Return what makes the deviations of a network right in this frame."""
+    known = ~(hit | pixels.mask)
+    parts = []
+    for hidden in hide_pixels(hit, known, pixels.values):
+        filled, std = _fill_by_network(pixels, hidden, entry, to_unit, device, hit)
+        error = pixels.values[hidden] - filled
+        beside = error_beside(hidden, pixels.values, known, filled)
+        parts.append((error, beside, std, reading(hidden)))
+    return measure_correction(*np.concatenate(parts, axis=1)) if parts else Correction()
+
+
+def _fill_by_network(pixels, hit, entry, to_unit, device, unknown=False):
     """Return what an inpainting network gives, and its deviation if it tells."""
     from .inference import predict
 
-    bad = hit | pixels.mask
+    bad = hit | pixels.mask | unknown
     if bad.all():
         fill_pixels(pixels.values, bad)  # says that no good pixel is left
     values, factor = _in_unit_of(entry, pixels, to_unit)

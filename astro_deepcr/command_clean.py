@@ -76,8 +76,8 @@ def _add_files(parser):
 
 def _add_choices(parser):
     add = parser.add_argument_group("cosmic rays").add_argument
-    add("--weights", help="name, file, or 'auto' (by the header)")
-    add("--threshold", type=float, help="of the probability")
+    add("--weights", help="name, file, or 'auto': by the header (universal)")
+    add("--threshold", type=float, help="of the probability (that of the weights)")
     add("--fpr", type=float, help="false-positive rate instead")
     add("--neighbor-threshold", type=float, help="for pixels beside flagged ones")
     add(
@@ -87,7 +87,11 @@ def _add_choices(parser):
         help="1, 2, 4 or 8 that the network looks in: more accurate, and slower (1)",
     )
     add("--grow", type=float, help="radius in pixels (0)")
-    add("--inpaint", help="how to fill, or 'none'")
+    add(
+        "--inpaint",
+        help="median, mean, idw, biharmonic, or weights that fill; 'none' for a mask "
+        "alone (network)",
+    )
     add("--gain", type=_number_or_text, help="electrons per adu, or a header keyword")
     add(
         "--exposure-time",

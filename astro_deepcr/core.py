@@ -22,7 +22,7 @@ from .arguments import (
     parse_inpaint,
 )
 from .header import log_to_meta
-from .images import is_dask, parse_image, parse_mask, rebuild
+from .images import is_dask, parse_image, parse_mask, reading_deviation, rebuild
 from .masks import check_fraction, find_cosmic_rays
 from .noise import sky_and_noise
 from .units import check_given, conversion_factor, noise_floor
@@ -145,8 +145,9 @@ def cosmicray_deepcr(
     cleaned : same class as ``ccd``
         With hit pixels replaced in ``.data``, and added to ``.mask``. An existing
         ``.uncertainty`` gets their expected deviation: of networks that tell it,
-        from the light under the hit; else from what the pixels would have shown
-        without the hit, noise and all. Integers become floats.
+        from the light under the hit, checked on good pixels of the frame; else from
+        what the pixels would have shown without the hit, noise and all. Integers
+        become floats.
     crmask : `~numpy.ndarray` of bool, shape (rows, columns)
         The cosmic rays alone. Only if ``ccd`` is an array or a quantity.
 
@@ -200,6 +201,9 @@ def cosmicray_deepcr(
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, pixels, readnoise, floor)
     floor = _floor_of_filled(pixels, inpaint, floor, stated=deviation is not None)
+    reading = reading_deviation(ccd)
+    if deviation is not None:
+        reading = partial(_deviation_at, pixels.data, deviation)
 
     crmask = find_cosmic_rays(
         hit_probability(pixels, entry, to_unit, device, orientations),
@@ -216,6 +220,7 @@ def cosmicray_deepcr(
         inpaint,
         to_unit,
         floor=floor,
+        reading=reading,
         generator=generator,
         device=device,
     )
@@ -233,7 +238,7 @@ def cosmicray_deepcr(
         crmask if update_mask else None,
         std=std,
         where=crmask,
-        uncertainty=None if deviation is None else deviation(data),
+        uncertainty=None if deviation is None else StdDevUncertainty(deviation(data)),
         flag=None if bit is None else (bit, crmask),
         meta=_log(pixels.meta, provenance, crmask, inpaint, add_keyword),
     )
@@ -368,7 +373,14 @@ def inpaint_cosmicrays(
     floor = _floor_of_filled(pixels, method, floor)
     generator = parse_generator(noise)
     data, std = replace_hit(
-        pixels, mask, method, to_unit, floor=floor, generator=generator, device=device
+        pixels,
+        mask,
+        method,
+        to_unit,
+        floor=floor,
+        reading=reading_deviation(ccd),
+        generator=generator,
+        device=device,
     )
     meta = _log(pixels.meta, {}, mask, method, add_keyword)
     new_mask = mask if update_mask else None
@@ -400,7 +412,7 @@ def _floor_of_filled(pixels, inpaint, floor, *, stated=False):
 
 
 def _deviation(wanted, ccd, pixels, readnoise, floor):
-    """Return a function of the data that gives a new uncertainty, or `None`."""
+    """Return a function of data that gives deviations of readings, or `None`."""
     if not wanted:
         return None
     if not isinstance(ccd, NDData):
@@ -415,7 +427,11 @@ def _deviation(wanted, ccd, pixels, readnoise, floor):
     sky += np.median(pixels.background)
     # Where the sky was subtracted before, only its noise is left to tell of it.
     unseen = np.sqrt(max(noise**2 - floor(sky) ** 2, 0.0)) if sky < noise else 0.0
-    return lambda data: StdDevUncertainty(np.hypot(floor(data), unseen))
+    return lambda data: np.hypot(floor(data), unseen)
+
+
+def _deviation_at(data, deviation, where):
+    return deviation(data[where])
 
 
 def _log(meta, provenance, hit, inpaint, add_keyword):

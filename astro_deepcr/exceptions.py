@@ -1,6 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Errors and warnings of this package."""
 
+import sys
+import warnings
+
 from astropy.utils.exceptions import AstropyUserWarning
 
 __all__ = [
@@ -45,3 +48,21 @@ class WeightsMismatchWarning(CosmicRayWarning):
 
 class OutOfMemoryWarning(CosmicRayWarning):
     """The device ran out of memory; the frame was done in smaller tiles."""
+
+
+def warn(message, category=CosmicRayWarning):
+    """
+    Warn, with the line of the caller's own code that led here.
+
+    Parameters
+    ----------
+    message : str
+        What to say.
+    category : type of Warning, optional
+        Which warning it is.
+    """
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

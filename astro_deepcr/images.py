@@ -2,7 +2,6 @@
 """From what a user passes to plain pixels, and back."""
 
 import copy
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from astropy.nddata import (
 )
 from astropy.utils.masked import Masked
 
-from .exceptions import CosmicRayWarning
+from .exceptions import warn
 from .fill import fill_pixels
 from .header import colour_pattern
 from .units import one_name
@@ -27,11 +26,14 @@ __all__ = [
     "is_dask",
     "parse_image",
     "parse_mask",
+    "reading_deviation",
     "rebuild",
     "with_data",
     "without_mask",
 ]
 
+# Kinds of uncertainty: what power of the standard deviation they hold.
+_POWERS = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 # What float32, the type that the networks compute in, can hold with room to square, ...
 _LARGEST_VALUE = 1e18
 # ... and with all its digits, for the noise of frames that are nothing but faint.
@@ -120,7 +122,7 @@ def parse_image(image, background=None):
     _check_values(values, data, bad)
     _check_uncertainty(image, data.shape)
     if (message := colour_pattern(meta)) is not None:
-        warnings.warn(message, CosmicRayWarning, stacklevel=3)
+        warn(message)
     background = _parse_background(background, bad, unit)
     if np.any(background):  # before digits are lost in float32
         with np.errstate(over="ignore"):
@@ -374,6 +376,38 @@ def background_value(background, unit):
         raise ValueError(msg) from None
 
 
+def reading_deviation(image):
+    """
+    Return a function that tells what an image's own uncertainty states.
+
+    Parameters
+    ----------
+    image : object
+        Any image.
+
+    Returns
+    -------
+    reading : callable or None
+        Gives for a mask the standard deviations of its pixels, in the unit of the
+        image; `None` where nothing is stated, or in a way that does not tell.
+    """
+    uncertainty = getattr(image, "uncertainty", None)
+    if getattr(uncertainty, "array", None) is None:
+        return None
+    power = next((n for cls, n in _POWERS.items() if isinstance(uncertainty, cls)), 0)
+    if not power:
+        return None
+
+    def reading(where):
+        array = np.broadcast_to(uncertainty.array, where.shape)[where].astype(float)
+        if image.unit is not None and uncertainty.unit is not None:
+            array = (array * uncertainty.unit).to_value(image.unit**power)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return array ** (1 / power)
+
+    return reading
+
+
 def _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta):
     source = pixels.source
     old = None if source.mask is None else np.asarray(source.mask)
@@ -418,8 +452,7 @@ def with_data(source, data):
 
 def _update_uncertainty(uncertainty, std, where, unit):
     """Write standard deviations into an uncertainty of any type, in place."""
-    powers = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
-    for cls, power in powers.items():
+    for cls, power in _POWERS.items():
         if isinstance(uncertainty, cls) and uncertainty.array is not None:
             new = std.astype(np.float64) ** power
             if unit is not None and uncertainty.unit is not None:
@@ -435,7 +468,7 @@ def _update_uncertainty(uncertainty, std, where, unit):
             f"The uncertainty is a {type(uncertainty).__name__}, which cannot be told "
             "what replaced pixels deviate by: it is that of before."
         )
-        warnings.warn(msg, CosmicRayWarning, stacklevel=4)
+        warn(msg)
 
 
 def _set_flag(flags, bit, where):

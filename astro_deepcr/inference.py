@@ -3,7 +3,6 @@
 
 import os
 import threading
-import warnings
 from dataclasses import replace
 from functools import lru_cache
 
@@ -19,7 +18,7 @@ from .devices import (
     resolve_device,
     resolve_precision,
 )
-from .exceptions import OutOfMemoryWarning, WeightsError
+from .exceptions import OutOfMemoryWarning, WeightsError, warn
 from .models import ARCHITECTURES, build_model
 from .models.int8 import can_quantize, quantize
 from .models.orientations import ORIENTATIONS, mean_over_orientations
@@ -257,7 +256,7 @@ def _predict_in_memory(image, weights, where, orientations, device, dtype):
             f"{tile_size} pixels, one at a time. Set astro_deepcr.conf.tile_size "
             "and batch_size to avoid this."
         )
-        warnings.warn(msg, OutOfMemoryWarning, stacklevel=2)
+        warn(msg, OutOfMemoryWarning)
 
 
 @lru_cache(maxsize=8)

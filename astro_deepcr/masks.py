@@ -1,13 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From a probability to a mask."""
 
-import warnings
-
 import numpy as np
 from scipy import ndimage
 
 from .arguments import check_number
-from .exceptions import TooManyCosmicRaysWarning
+from .exceptions import TooManyCosmicRaysWarning, warn
 from .images import parse_mask
 
 __all__ = ["TOUCHING", "check_fraction", "find_cosmic_rays", "grow_mask"]
@@ -144,5 +142,5 @@ def check_fraction(crmask, usable, max_fraction):
             "the weights and the threshold; for a frame that really is so full, "
             "raise max_fraction."
         )
-        warnings.warn(msg, TooManyCosmicRaysWarning, stacklevel=3)
+        warn(msg, TooManyCosmicRaysWarning)
     return fraction

@@ -1,14 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A labelled exposure, and how far its labels can be trusted."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from ..exceptions import CosmicRayWarning
+from ..exceptions import warn
 from ..flags import MASK_BITS
 from ._exposures import measure_shift
 from ._rejection import find_peaks
@@ -184,4 +183,4 @@ def _warn_if_doubtful(number, quality, false_pixels):
         )
     else:
         return
-    warnings.warn(msg, CosmicRayWarning, stacklevel=4)
+    warn(msg)

@@ -1,9 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What a person sees of a training."""
 
-import warnings
-
-from ..exceptions import CosmicRayWarning
+from ..exceptions import warn
 
 __all__ = ["Reporter"]
 
@@ -77,4 +75,4 @@ def _log(log_dir):
 
 def _warn(what, package):
     msg = f"There is no {what}, since {package} is not installed."
-    warnings.warn(msg, CosmicRayWarning, stacklevel=4)
+    warn(msg)

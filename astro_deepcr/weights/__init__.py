@@ -8,10 +8,9 @@ time before it is used.
 """
 
 import shutil
-import warnings
 from pathlib import Path
 
-from ..exceptions import WeightsError, WeightsMismatchWarning
+from ..exceptions import WeightsError, WeightsMismatchWarning, warn
 from .entry import Weights
 from .files import describe_file, load_state, save_weights
 from .registry import (
@@ -118,7 +117,7 @@ def get_weights(weights=None, *, task="mask", meta=None):
         )
         raise ValueError(msg)
     if reason := mismatch(entry, meta):
-        warnings.warn(reason, WeightsMismatchWarning, stacklevel=3)
+        warn(reason, WeightsMismatchWarning)
     return entry
 
 
