@@ -141,11 +141,16 @@ def _fill_windows(values, fill, good, estimate, least=_MIN_GOOD):
             break
         padded, distance2 = _pad_windows(values, good, radius)
         batch = max(_BATCH_NUMBERS // distance2.size, 1)
+        needed = least if radius < FILL_REACH else _MIN_GOOD
         left = []
+        if todo.size * distance2.size > values.size:  # to count first is quicker
+            count = _count_good(good, radius)
+            poor = count[rows[todo], columns[todo]] < needed
+            left, todo = [todo[poor]], todo[~poor]
         for part in np.split(todo, range(batch, todo.size, batch)):
             windows = _gather(padded, rows[part], columns[part], radius)
             count = np.count_nonzero(~np.isnan(windows), axis=1)
-            enough = count >= (least if radius < FILL_REACH else _MIN_GOOD)
+            enough = count >= needed
             done = part[enough]
             filled[done], std[done] = estimate(
                 windows[enough], count[enough], distance2
@@ -167,6 +172,15 @@ def _pad_windows(values, good, radius):
     np.copyto(inner, values, where=good)
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return padded, (x**2 + y**2).ravel().astype(np.float32)
+
+
+def _count_good(good, radius):
+    """Return how many good pixels the window around each pixel holds."""
+    from scipy.ndimage import uniform_filter
+
+    size = 2 * radius + 1
+    share = uniform_filter(good.astype(np.float32), size, mode="constant")
+    return np.rint(share * size**2)
 
 
 def _gather(padded, rows, columns, radius):

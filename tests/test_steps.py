@@ -291,6 +291,22 @@ class TestFill:
         monkeypatch.setattr("astro_deepcr.fill._BATCH_NUMBERS", 100)
         assert np.array_equal(whole, fill_pixels(plane, hit))
 
+    @pytest.mark.parametrize("method", ["median", "mean", "idw"])
+    def test_many_pixels_are_filled_like_one(self, method):
+        rng = np.random.default_rng(5)
+        image = rng.normal(100, 5, (120, 90)).astype(np.float32)
+        bad = rng.random(image.shape) < 0.4
+        bad[30:80] = True
+        bad[50:60, 40:43] = image[90, 40] = False
+        values = np.full(image.shape, np.nan)
+        values[bad] = fill_pixels(image, bad, method=method)[0]
+        some = bad & (rng.random(bad.shape) < 0.01)
+        for row, column in np.argwhere(some):
+            one = np.zeros(bad.shape, bool)
+            one[row, column] = True
+            expected = fill_pixels(image, one, bad & ~one, method)[0]
+            assert values[row, column] == pytest.approx(float(expected[0]), rel=1e-6)
+
     @pytest.mark.parametrize("method", ["idw", "mean", "median"])
     def test_small_units(self, method):
         image = np.random.default_rng(0).normal(100, 10, (40, 40)).round(-1)
