@@ -93,7 +93,7 @@ def clean_files(
         Added to the name of each input: ``a.fits`` becomes ``a_cleaned.fits``.
     overwrite : bool, optional
         Whether other files under the names of outputs are replaced.
-    ext : int, str or list of these, optional
+    ext : int, str, tuple of name and version, or list of these, optional
         Numbers, names ('SCI', ``'N*'``) or names and versions ('SCI,2') of the HDUs
         to be cleaned. By default all called SCI; or else the primary HDU; or else all
         images but those called ERR, DQ, MASK and the like.

@@ -16,7 +16,6 @@ from functools import cached_property, lru_cache, partial
 import dask
 import dask.array as da
 import numpy as np
-from astropy import units as u
 from astropy.nddata import NDData
 
 from . import __version__, conf
@@ -24,7 +23,7 @@ from .apply import hit_probability, replace_hit
 from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
-from .images import background_value, check_data, parse_image, with_data
+from .images import check_data, parse_image, plain_background, with_data
 from .masks import find_cosmic_rays
 from .noise import measure_sample, row_step
 from .units import conversion_factor, parse_readnoise
@@ -192,8 +191,8 @@ class _Frame:
         self.mask = self._plane(False if mask is None else mask, bool, "mask")
         if self.masked:
             self.mask = self.mask | da.ma.getmaskarray(data)
-        if isinstance(background, u.Quantity):
-            background = background_value(background, self.unit)
+        if background is not None and not isinstance(background, da.Array):
+            background = plain_background(background, self.unit)
         self.background = self._plane(background, np.float32, "background")
         self.how = how
 

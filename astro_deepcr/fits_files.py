@@ -169,7 +169,7 @@ def read_frames(
     ----------
     filename : path-like
         The file.
-    ext : int, str or list of these, optional
+    ext : int, str, tuple of name and version, or list of these, optional
         As in `find_frames`.
     unit, bad_bits
         As in `read_frame`.
@@ -281,7 +281,7 @@ def find_frames(filename, ext=None):
     ----------
     filename : path-like
         The file.
-    ext : int, str or list of these, optional
+    ext : int, str, tuple of name and version, or list of these, optional
         Numbers, names, or names and versions ('SCI,2') of HDUs; a name may be a
         pattern such as ``'N*'``, and stands for all images of that name. By default all
         called SCI (or ``*.SCI``); or else the primary HDU; or else all two-dimensional
@@ -304,13 +304,17 @@ def find_frames(filename, ext=None):
 def _frames_of(hdus, ext, filename):
     if ext is None:
         return _default_frames(hdus, filename)
-    if isinstance(ext, tuple) and [type(one) for one in ext] == [str, int]:
-        ext = "{},{}".format(*ext)  # as astropy writes name and version
-    wanted = ext if isinstance(ext, (list, tuple)) else [ext]
+    several = isinstance(ext, (list, tuple)) and not _is_version(ext)
+    wanted = ext if several else [ext]
     if not wanted:
         msg = f"ext={ext!r} names no HDU; leave it out to clean what there is."
         raise ValueError(msg)
     return sorted({i for one in wanted for i in _find_hdus(hdus, one, filename)})
+
+
+def _is_version(ext):
+    """Tell name and version, as astropy writes them, from a list of two HDUs."""
+    return isinstance(ext, tuple) and [type(one) for one in ext] == [str, int]
 
 
 def _default_frames(hdus, filename):
@@ -444,6 +448,8 @@ def _choose_hdu(hdus, hdu, filename):
 
 def _find_hdus(hdus, wanted, filename):
     """Return the numbers of all images of a number, a name, or a name and version."""
+    if _is_version(wanted):
+        wanted = "{},{}".format(*wanted)
     if str(wanted).isdigit():
         found = [int(wanted)] if int(wanted) < len(hdus) else []
     else:

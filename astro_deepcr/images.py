@@ -26,6 +26,7 @@ __all__ = [
     "is_dask",
     "parse_image",
     "parse_mask",
+    "plain_background",
     "reading_deviation",
     "rebuild",
     "with_data",
@@ -323,18 +324,7 @@ def _parse_background(background, bad, unit):
     """Return a background of floats, of one value or of the image's shape."""
     if background is None:
         return np.float32(0)
-    unknown = None
-    if isinstance(background, NDData):
-        unknown, data = background.mask, np.asarray(background.data)
-        background = data if background.unit is None else data * background.unit
-    if isinstance(background, u.Quantity):
-        background = background_value(background, unit)
-    if unknown is not None and np.any(unknown):
-        unknown = parse_mask(unknown, np.shape(background), "the background's own mask")
-        background = np.ma.MaskedArray(background, unknown)
-    if np.ma.is_masked(background):  # says nothing there
-        background = np.ma.filled(np.ma.asarray(background, float), np.nan)
-    array = np.asarray(background)
+    array = np.asarray(plain_background(background, unit))
     if array.dtype.kind not in "iuf" or array.shape not in ((), bad.shape):
         msg = (
             f"The background has shape {array.shape} and type {array.dtype}; one "
@@ -352,6 +342,22 @@ def _parse_background(background, bad, unit):
     if not known.all():  # also there, pixels may be replaced
         array[~known] = fill_pixels(array.astype(np.float32), ~known)[0]
     return array
+
+
+def plain_background(background, unit):
+    """Return the numbers of a background of any kind, NaN where it is masked."""
+    unknown = None
+    if isinstance(background, NDData):
+        unknown, data = background.mask, np.asarray(background.data)
+        background = data if background.unit is None else data * background.unit
+    if isinstance(background, u.Quantity):
+        background = background_value(background, unit)
+    if unknown is not None and np.any(unknown):
+        unknown = parse_mask(unknown, np.shape(background), "the background's own mask")
+        background = np.ma.MaskedArray(background, unknown)
+    if np.ma.is_masked(background):  # says nothing there
+        background = np.ma.filled(np.ma.asarray(background, float), np.nan)
+    return background
 
 
 def without_mask(background):

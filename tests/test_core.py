@@ -666,3 +666,13 @@ def test_any_shape_dtype_order_and_mask(shape, dtype, masked, order):
     assert cleaned.shape == shape
     assert np.all(cleaned.mask >= mask)
     assert np.array_equal(cleaned.data, image)
+
+
+def test_warnings_point_to_the_line_of_the_caller(ccd):
+    ccd.meta["INSTRUME"] = "STIS"
+    ccd.meta["BAYERPAT"] = "RGGB"
+    ccd.uncertainty = UnknownUncertainty(np.ones(ccd.shape))
+    with pytest.warns(CosmicRayWarning) as found:
+        cosmicray_deepcr(ccd, "acs-wfc", max_fraction=0.0, gain=1.0)
+    assert len(found) >= 3
+    assert {one.filename for one in found} == {__file__}

@@ -110,6 +110,19 @@ class TestEqual:
     def test_options(self, ccd, options):
         compare(ccd, **options)
 
+    @pytest.mark.parametrize("kind", ["ccd", "lazy ccd", "masked", "quantity"])
+    def test_kinds_of_backgrounds(self, ccd, kind):
+        plane = np.linspace(0, 50, SHAPE[1]) * np.ones(SHAPE)
+        background = {
+            "ccd": lambda: CCDData(plane, unit="electron", mask=ccd.mask),
+            "lazy ccd": lambda: lazy(CCDData(plane, unit="electron")),
+            "masked": lambda: np.ma.MaskedArray(plane, ccd.mask),
+            "quantity": lambda: plane / 1000 * u.Unit("1000 electron"),
+        }[kind]()
+        expected = cosmicray_deepcr(lazy(ccd), background=plane).data.compute()
+        found = cosmicray_deepcr(lazy(ccd), background=background).data.compute()
+        assert np.array_equal(found, expected, equal_nan=True)
+
     def test_smaller_than_the_overlap(self):
         image, _ = draw_frame((40, 250), 8, seed=3)
         assert compare(CCDData(image, unit="electron")).any()

@@ -139,7 +139,10 @@ class TestBadFiles:
             read_frame(mef, hdu)
 
     def test_name_and_version_as_astropy_writes_them(self, mef):
-        assert find_frames(mef, ("SCI", 1)) == find_frames(mef, "SCI,1")
+        assert find_frames(mef, ("SCI", 1)) == find_frames(mef, "SCI,1") == [3]
+        assert find_frames(mef, [("SCI", 1), ("ERR", 1)]) == [2, 3]
+        with pytest.raises(ValueError, match="no image HDU 'SCI,2'"):
+            find_frames(mef, [("SCI", 2)])
 
     def test_empty_list(self, mef):
         with pytest.raises(ValueError, match=r"ext=\[\] names no HDU"):
