@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .noise import row_step
+
 __all__ = ["Correction", "error_beside", "hide_pixels", "measure_correction"]
 
 # Pixels are hidden in so many blocks at most, of so many rows and columns (a million
@@ -100,7 +102,9 @@ def hide_pixels(hit, usable, values):
 
 
 def _not_brightest(values, usable):
-    sky = np.median(values[usable]) if usable.any() else 0.0
+    some = np.s_[:: row_step(values.shape)]
+    good = values[some][usable[some]]
+    sky = np.median(good) if good.size else 0.0
     brightest = np.max(values, where=usable, initial=sky)
     return values <= sky + _BRIGHTEST * (brightest - sky)
 
@@ -236,7 +240,7 @@ def error_beside(hidden, values, known, filled):
 
 def _judged(stated, noise):
     """Return how well errors of such variance are seen beside the noise, 0 to 1."""
-    return 1 / (1 + noise / stated) ** 2
+    return (stated / (stated + noise)) ** 2
 
 
 def _noise_factor(error, stated, noise):

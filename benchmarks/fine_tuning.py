@@ -25,7 +25,13 @@ from astro_deepcr.evaluation import PixelScores
 from astro_deepcr.simulate import Detector, Environment, draw_cosmic_rays
 from astro_deepcr.simulate._random import Draws
 from astro_deepcr.simulate.scenes import Setting, draw_scenes
-from astro_deepcr.training import fit, labels_from_exposures
+from astro_deepcr.training import (
+    LabelledFrames,
+    Mixture,
+    SimulatedFrames,
+    fit,
+    labels_from_exposures,
+)
 
 CAMERA = Detector(
     "UNKNOWN",
@@ -97,6 +103,9 @@ def main():
     parser.add_argument("--learning-rate", type=float, default=3e-5)
     parser.add_argument("--side", type=int, default=384, help="of each exposure")
     parser.add_argument("--scene", default="stars")
+    parser.add_argument(
+        "--simulated", type=float, default=0.0, help="share of simulated frames"
+    )
     args = _options.start(parser)
     side = args.side
     field = draw_field(args.scene, side, seed=1)
@@ -105,13 +114,17 @@ def main():
     labels = labels_from_exposures(
         [one[0] for one in taken], align=offsets - offsets[0]
     )
+    source = labels
+    if args.simulated:
+        parts = [LabelledFrames(labels), SimulatedFrames(every=8, side=128)]
+        source = Mixture(parts, [1 - args.simulated, args.simulated])
     tests = [
         expose(draw_field(args.scene, side, 50 + i), side, 200 + i) for i in range(6)
     ]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         tuned = fit(
-            labels,
+            source,
             Path(folder) / "tuned.safetensors",
             start=args.start,
             steps=args.steps,
