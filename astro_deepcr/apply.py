@@ -1,9 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What is computed from the pixels of a frame: probabilities, and replaced values."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from .deviations import Correction, error_beside, hide_pixels, measure_correction
+from .deviations import (
+    Correction,
+    choose_blocks,
+    error_beside,
+    hide_pixels,
+    measure_correction,
+)
 from .fill import fill_pixels, local_noise
 from .noise import measure_normalization
 from .weights import get_weights
@@ -14,7 +22,9 @@ __all__ = ["hit_probability", "replace_hit"]
 _BRIGHT = 20
 
 
-def hit_probability(pixels, entry, to_unit, device=None, orientations=1, fill=None):
+def hit_probability(
+    pixels, entry, to_unit, device=None, orientations=1, fill=None, where=None
+):
     """
     Normalise a whole frame once, and run a mask network over it.
 
@@ -31,6 +41,8 @@ def hit_probability(pixels, entry, to_unit, device=None, orientations=1, fill=No
     fill : `~astro_deepcr.weights.Weights`, optional
         The inpainting network for masked pixels in stars and the like; by default the
         bundled one.
+    where : `~numpy.ndarray` of bool, optional
+        The pixels that matter; others may be given 0. By default all.
 
     Returns
     -------
@@ -45,7 +57,8 @@ def hit_probability(pixels, entry, to_unit, device=None, orientations=1, fill=No
         values[pixels.mask] = light * factor
     image = measure_normalization(values, pixels.mask, entry).forward(values)
     del values  # a frame of memory
-    probability = predict([image], entry, device=device, orientations=orientations)
+    how = {"where": where, "device": device, "orientations": orientations}
+    probability = predict([image], entry, **how)
     probability[pixels.mask] = 0
     return probability
 
@@ -72,6 +85,7 @@ def replace_hit(
     *,
     floor,
     reading=None,
+    searched=True,
     generator=None,
     device=None,
 ):
@@ -93,6 +107,9 @@ def replace_hit(
     reading : callable, optional
         Gives for a mask the deviations of a reading of its pixels. With it, what an
         inpainting network says of its own is checked on good pixels of the frame.
+    searched : bool, optional
+        Whether ``hit`` is all that cosmic rays hit. Otherwise they are looked for where
+        the frame is checked.
     generator : `numpy.random.Generator`, optional
         Noise like that of the neighbours is drawn from it.
     device : str, optional
@@ -109,7 +126,13 @@ def replace_hit(
     data = pixels.data.astype(dtype.newbyteorder("="))
     if inpaint is None or not hit.any():
         return data, None
-    filled, std = _fill(pixels, hit, inpaint, to_unit, device, reading)
+    filled, std, told = _fill(pixels, hit, inpaint, to_unit, device)
+    if told and reading is not None:
+        known = ~(hit | pixels.mask)
+        if not searched:
+            known &= ~_found(pixels, known, to_unit, device)
+        how = (inpaint, to_unit, device)
+        std = _correction(pixels, hit, known, reading, *how).apply(std)
     background = np.broadcast_to(pixels.background, hit.shape)[hit]
     data[hit] = filled + background
     if isinstance(inpaint, str):  # networks tell of the light, which has no read noise
@@ -121,24 +144,32 @@ def replace_hit(
     return data, std
 
 
-def _fill(pixels, hit, inpaint, to_unit, device, reading):
-    """Return values of hit pixels, less the background, and their deviation."""
+def _fill(pixels, hit, inpaint, to_unit, device):
+    """Return values of hit pixels, their deviation, and whether a network told it."""
     if isinstance(inpaint, str):
-        return fill_pixels(pixels.values, hit, pixels.mask, inpaint)
+        return *fill_pixels(pixels.values, hit, pixels.mask, inpaint), False
     filled, std = _fill_by_network(pixels, hit, inpaint, to_unit, device)
-    if std is None:  # the network does not say
-        _, std = fill_pixels(pixels.values, hit, pixels.mask)
-    elif reading is not None:
-        std = _correction(pixels, hit, inpaint, to_unit, device, reading).apply(std)
-    return filled, std
+    if std is None:
+        return filled, fill_pixels(pixels.values, hit, pixels.mask)[1], False
+    return filled, std, True
 
 
-def _correction(pixels, hit, entry, to_unit, device, reading):
+def _found(pixels, known, to_unit, device):
+    """Return pixels that look hit, where pixels may be hidden."""
+    entry = get_weights(None)
+    where = np.zeros_like(known)
+    for block in choose_blocks(known):
+        where[block] = True
+    pixels = replace(pixels, mask=~known)
+    probability = hit_probability(pixels, entry, to_unit, device, where=where)
+    return probability >= entry.threshold
+
+
+def _correction(pixels, hit, known, reading, entry, to_unit, device):
     """Return what makes the deviations of a network right in this frame."""
-    known = ~(hit | pixels.mask)
     parts = []
     for hidden in hide_pixels(hit, known, pixels.values):
-        filled, std = _fill_by_network(pixels, hidden, entry, to_unit, device, hit)
+        filled, std = _fill_by_network(pixels, hidden, entry, to_unit, device, ~known)
         error = pixels.values[hidden] - filled
         beside = error_beside(hidden, pixels.values, known, filled)
         parts.append((error, beside, std, reading(hidden)))

@@ -379,6 +379,7 @@ def inpaint_cosmicrays(
         to_unit,
         floor=floor,
         reading=reading_deviation(ccd),
+        searched=False,
         generator=generator,
         device=device,
     )

@@ -23,7 +23,14 @@ from .apply import hit_probability, replace_hit
 from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
 from .header import log_to_meta
-from .images import check_data, parse_image, plain_background, with_data
+from .images import (
+    background_value,
+    check_data,
+    is_dask,
+    parse_image,
+    plain_background,
+    with_data,
+)
 from .masks import find_cosmic_rays
 from .noise import measure_sample, row_step
 from .units import conversion_factor, parse_readnoise
@@ -191,7 +198,9 @@ class _Frame:
         self.mask = self._plane(False if mask is None else mask, bool, "mask")
         if self.masked:
             self.mask = self.mask | da.ma.getmaskarray(data)
-        if background is not None and not isinstance(background, da.Array):
+        if isinstance(background, NDData) and is_dask(background):
+            background = _lazy_background(background, self.unit)
+        elif background is not None and not is_dask(background):
             background = plain_background(background, self.unit)
         self.background = self._plane(background, np.float32, "background")
         self.how = how
@@ -297,6 +306,16 @@ class _Frame:
             how=self.how,
             **options,
         )
+
+
+def _lazy_background(background, unit):
+    """Return the numbers of a background in an NDData, NaN where it is masked."""
+    values = background.data
+    if background.unit is not None:
+        values = values * float(background_value(1.0 * background.unit, unit))
+    if background.mask is None:
+        return values
+    return da.where(da.asarray(background.mask).astype(bool), np.nan, values)
 
 
 def _call_with_names(*blocks, function, names, kind, how, **options):

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .noise import row_step
-
-__all__ = ["Correction", "error_beside", "hide_pixels", "measure_correction"]
+__all__ = [
+    "Correction",
+    "choose_blocks",
+    "error_beside",
+    "hide_pixels",
+    "measure_correction",
+]
 
 # Pixels are hidden in so many blocks at most, of so many rows and columns (a million
 # pixels), until they are this share of a block or were drawn so many times.
@@ -24,11 +28,14 @@ _SETS = 8
 _FEWEST = 200
 # Values of more than this share of the brightest one may be where a detector saturates.
 _BRIGHTEST = 0.9
+# Pixels that tell the sky well enough for that.
+_ENOUGH = 2**20
 # Errors beyond so many deviations, of which noise makes hardly any, are hidden stars;
 # these have a neighbour that is so many off, too, and hot pixels have none.
 _OUTLIER, _BESIDE = 4, 2
-# Squares of pulls count as so much at most, and so many pixels say that all is well.
-_MOST, _PRIOR = 100, 50
+# Squares of pulls count as so much at most; so many pixels say that all is well, and so
+# many that no star is hidden.
+_MOST, _PRIOR, _NO_STARS = 100, 50, 3
 # Limits of the factor: of variances, four in deviations.
 _LEAST, _LARGEST = 0.25, 16
 # Median of the squares of Gaussian noise.
@@ -93,49 +100,61 @@ def hide_pixels(hit, usable, values):
     (True, False)
     """
     rng = np.random.default_rng(0)
+    blocks = choose_blocks(usable)
     usable = usable & _not_brightest(values, usable)
-    for _ in range(min(_SETS, -(-_BLOCKS * _SIDE**2 // hit.size))):
-        hidden = _hide(hit, usable, rng)
+    number = max(np.count_nonzero(usable), 1)
+    for _ in range(min(_SETS, -(-_BLOCKS * _SIDE**2 // number))):
+        hidden = _hide(hit, usable, blocks, rng)
         # What is left must tell of the frame.
-        if 2 * np.count_nonzero(hidden) < np.count_nonzero(usable):
+        if 0 < 2 * np.count_nonzero(hidden) < np.count_nonzero(usable):
             yield hidden
 
 
 def _not_brightest(values, usable):
-    some = np.s_[:: row_step(values.shape)]
+    some = np.s_[:: -(-values.size // _ENOUGH)]
     good = values[some][usable[some]]
     sky = np.median(good) if good.size else 0.0
     brightest = np.max(values, where=usable, initial=sky)
     return values <= sky + _BRIGHTEST * (brightest - sky)
 
 
-def _hide(hit, usable, rng):
+def choose_blocks(usable):
+    """
+    Choose the parts of a frame in which pixels are hidden.
+
+    Parameters
+    ----------
+    usable : `~numpy.ndarray` of bool, shape (rows, columns)
+        Pixels that may be hidden.
+
+    Returns
+    -------
+    blocks : list of tuple of slice
+        Of a small frame all with such pixels, of a large one some.
+    """
+    blocks = [
+        np.s_[row : row + _SIDE, column : column + _SIDE]
+        for row in range(0, usable.shape[0], _SIDE)
+        for column in range(0, usable.shape[1], _SIDE)
+    ]
+    blocks = [block for block in blocks if usable[block].any()]
+    np.random.default_rng(0).shuffle(blocks)
+    return blocks[:_BLOCKS]
+
+
+def _hide(hit, usable, blocks, rng):
     """Return one set of hidden pixels."""
     hidden = np.zeros_like(hit)
     rows, columns = np.nonzero(hit)
-    for block in _blocks(hit.shape, rng):
-        part = hidden[block]
+    for block in blocks:
+        part, allowed = hidden[block], usable[block]
+        enough = _SHARE * np.count_nonzero(allowed)
         for _ in range(_DRAWS):
-            if np.count_nonzero(part) >= _SHARE * part.size:
+            if np.count_nonzero(part) >= enough:
                 break
             k = rng.integers(rows.size)
-            part |= _cut(hit, rows[k], columns[k], part.shape, rng)
-        part &= usable[block]
+            part |= allowed & _cut(hit, rows[k], columns[k], part.shape, rng)
     return hidden
-
-
-def _blocks(shape, rng):
-    """Return parts of a frame: all of them, or some of a large one."""
-    corners = [
-        (row, column)
-        for row in range(0, shape[0], _SIDE)
-        for column in range(0, shape[1], _SIDE)
-    ]
-    rng.shuffle(corners)
-    return [
-        np.s_[row : row + _SIDE, column : column + _SIDE]
-        for row, column in corners[:_BLOCKS]
-    ]
 
 
 def _cut(hit, row, column, shape, rng):
@@ -180,7 +199,9 @@ def measure_correction(error, beside, std, reading):
     >>> round(float(correction.apply(3.0)), 1)
     6.0
     """
-    judged = np.isfinite(reading) & (reading > 0)
+    with np.errstate(over="ignore", under="ignore"):
+        square = np.square(reading, dtype=np.float64)
+    judged = (reading > 0) & (square > 0) & np.isfinite(square)
     if np.count_nonzero(judged) < _FEWEST:
         return Correction()
     error, beside, std, reading = (
@@ -201,7 +222,9 @@ def measure_correction(error, beside, std, reading):
     hides = small & (error**2 > _OUTLIER**2 * expected)
     hides &= beside > _BESIDE * np.sqrt(expected)
     square = np.minimum(error**2, _MOST * expected) - expected
+    number = np.count_nonzero(hides)
     extra = square[hides].sum() / max(np.count_nonzero(small), 1)
+    extra *= number / (number + _NO_STARS)
     return Correction(float(factor), float(extra), float(np.sqrt(sky)))
 
 
@@ -246,7 +269,7 @@ def _judged(stated, noise):
 def _noise_factor(error, stated, noise):
     """Return how many times the variance of the noise is what is said of it."""
     sure = stated <= np.median(stated)
-    small, noise = np.median(stated[sure]), np.median(noise[sure])
+    small = np.median(stated[sure])
     # Where networks are surest, nearly all of the error should be noise.
     seen = np.median(error[sure] ** 2) / _MEDIAN_SQUARE - small
-    return seen / noise if seen > 0 and small < noise / 4 else 1.0
+    return seen / np.median(noise[sure]) if seen > 4 * small else 1.0

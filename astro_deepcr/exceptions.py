@@ -63,6 +63,10 @@ def warn(message, category=CosmicRayWarning):
     """
     package = __name__.partition(".")[0]
     level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] == package:
+    while frame.f_back and _module(frame).partition(".")[0] == package:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def _module(frame):
+    return str(frame.f_globals.get("__name__", ""))  # code of exec() may have none

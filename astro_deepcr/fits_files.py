@@ -7,6 +7,7 @@ import threading
 import warnings
 import zlib
 from fnmatch import fnmatchcase
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -314,7 +315,9 @@ def _frames_of(hdus, ext, filename):
 
 def _is_version(ext):
     """Tell name and version, as astropy writes them, from a list of two HDUs."""
-    return isinstance(ext, tuple) and [type(one) for one in ext] == [str, int]
+    if not isinstance(ext, tuple) or len(ext) != 2 or not isinstance(ext[0], str):
+        return False
+    return isinstance(ext[1], Integral) and not isinstance(ext[1], bool)
 
 
 def _default_frames(hdus, filename):

@@ -354,7 +354,9 @@ class TestUncertainty:
         assert 0.3 < np.median(std) < 11
 
     def test_own_unit_of_the_uncertainty(self, ccd):
-        ccd.uncertainty = StdDevUncertainty(np.full(ccd.shape, 0.011), unit="kelectron")
+        ccd.uncertainty = StdDevUncertainty(
+            np.full(ccd.shape, 0.011), u.Unit(1000 * u.electron)
+        )
         reference = cosmicray_deepcr(ccd)
         found = reference.mask & ~ccd.mask
         assert 0.0003 < np.median(reference.uncertainty.array[found]) < 0.011
@@ -676,3 +678,13 @@ def test_warnings_point_to_the_line_of_the_caller(ccd):
         cosmicray_deepcr(ccd, "acs-wfc", max_fraction=0.0, gain=1.0)
     assert len(found) >= 3
     assert {one.filename for one in found} == {__file__}
+
+
+def test_code_without_a_module_is_warned(frame):
+    """As the code is that a string holds, or some notebook's."""
+    with pytest.warns(TooManyCosmicRaysWarning):
+        exec(  # noqa: S102
+            "from astro_deepcr import cosmicray_deepcr\n"
+            "cosmicray_deepcr(image, max_fraction=0.0)",
+            {"image": frame[0]},
+        )

@@ -115,7 +115,9 @@ class TestEqual:
         plane = np.linspace(0, 50, SHAPE[1]) * np.ones(SHAPE)
         background = {
             "ccd": lambda: CCDData(plane, unit="electron", mask=ccd.mask),
-            "lazy ccd": lambda: lazy(CCDData(plane, unit="electron")),
+            "lazy ccd": lambda: lazy(
+                CCDData(plane / 2, unit="2 electron", mask=ccd.mask)
+            ),
             "masked": lambda: np.ma.MaskedArray(plane, ccd.mask),
             "quantity": lambda: plane / 1000 * u.Unit("1000 electron"),
         }[kind]()

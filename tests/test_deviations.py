@@ -45,7 +45,7 @@ def test_small_deviations_cannot_be_judged_and_stay():
     assert correction.apply(0.1) == pytest.approx(0.1, rel=0.02)
 
 
-@pytest.mark.parametrize("wrong", [0.5, 2.0, 30.0])
+@pytest.mark.parametrize("wrong", [0.01, 0.3, 2.0, 30.0])
 def test_a_common_factor_of_the_uncertainty_does_no_harm(wrong):
     error, beside, std, reading = simulated(np.random.default_rng(2))
     right = measure_correction(error, beside, std, reading)
@@ -62,6 +62,9 @@ def test_hidden_stars_count_and_hot_pixels_do_not():
     beside[rare] = 4.0
     extra = measure_correction(error, beside, std, reading).extra
     assert extra == pytest.approx(63 * rare.size / (N / 2), rel=0.1)
+    beside[rare[1:]] = 0.0  # one alone may be chance
+    alone = measure_correction(error, beside, std, reading).extra
+    assert alone == pytest.approx(0.25 * extra / rare.size, rel=0.1)
 
 
 def test_one_huge_error_does_not_decide():
@@ -72,7 +75,9 @@ def test_one_huge_error_does_not_decide():
     assert correction.extra < 0.05
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
+@pytest.mark.parametrize(
+    "bad", [0.0, -1.0, np.nan, np.inf, 1e-200, np.finfo(float).max]
+)
 def test_pixels_without_a_reading_deviation_are_left_out(bad):
     error, beside, std, reading = simulated(np.random.default_rng(5))
     right = measure_correction(error, beside, std, reading)
@@ -109,6 +114,27 @@ def test_of_a_large_frame_a_part_is_looked_at():
     (hidden,) = hide_pixels(hit, ~hit, np.zeros(hit.shape))
     rows, columns = np.nonzero(hidden)
     assert len(set(zip(rows // 256, columns // 256, strict=True))) <= 16
+
+
+def test_the_blocks_are_where_the_frame_is():
+    image = np.full((2304, 2304), np.nan, np.float32)
+    image[1030:1210, 1030:1210] = np.random.default_rng(0).normal(100, 10, (180, 180))
+    hit = np.zeros(image.shape, bool)
+    hit[1080, 1080:1088] = True
+    usable = np.isfinite(image) & ~hit
+    assert sum(hidden.sum() for hidden in hide_pixels(hit, usable, image)) > 1000
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 2), (1, 1000), (1000, 1), (128, 128)])
+def test_frames_with_hardly_a_pixel_to_hide(shape):
+    image = np.full(shape, np.nan)
+    image[:4, :4] = 100 + np.arange(16).reshape(4, 4)[: shape[0], : shape[1]]
+    hit = np.zeros(shape, bool)
+    hit.flat[1] = True
+    std = StdDevUncertainty(np.full(shape, 5.0))
+    filled = inpaint_cosmicrays(CCDData(image, unit="adu", uncertainty=std), hit)
+    assert np.isfinite(filled.data.flat[1])
+    assert 0 < filled.uncertainty.array.flat[1] < 100
 
 
 def test_what_is_left_tells_of_the_frame():
@@ -179,13 +205,27 @@ def test_unit_of_the_uncertainty(cluster):
     )
 
 
-@pytest.mark.parametrize("value", [0.0, np.nan, -3.0])
+def test_cosmic_rays_that_are_not_in_the_mask_are_no_hidden_stars():
+    ccd, truth = make_cosmicray_ccd(
+        (256, 256), seed=1, scene="deep field", sky=40, exposure_time=1500
+    )
+    mask = np.random.default_rng(0).random(ccd.shape) < 0.005
+    mask[:, [30, 120, 200]] = True
+    mask &= ~(truth.mask | truth.ignore)
+    clean = CCDData(ccd, mask=ccd.mask | truth.mask | truth.ignore)
+    right = inpaint_cosmicrays(clean, mask).uncertainty.array[mask]
+    found = inpaint_cosmicrays(ccd, mask).uncertainty.array[mask]
+    assert np.median(right) / 2 < np.median(found) < 2 * np.median(right)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, -3.0, 1e-200, np.finfo(float).max])
 def test_an_uncertainty_that_says_nothing(cluster, value):
     ccd, _, mask = cluster
     array = np.full(ccd.shape, value)
     other = CCDData(ccd.data, unit=ccd.unit, uncertainty=StdDevUncertainty(array))
     filled = inpaint_cosmicrays(other, mask)
     assert (filled.uncertainty.array[mask] > 0).all()
+    assert (filled.uncertainty.array[mask] < 1e4).all()
 
 
 def test_a_new_uncertainty_is_checked_like_an_old_one(cluster):
