@@ -102,14 +102,18 @@ plt.show()
 # thresholds are calibrated with them. This ``learning_rate`` is ten times the default
 # for weights that are tuned, which is careful; what is kept is never worse on the
 # held-out exposures than the start.
+#
+# Half of what it sees are simulated frames of all kinds of scenes. The exposures show
+# one field; without the others, weights may forget what they knew of other stars.
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from astro_deepcr.training import fit
+from astro_deepcr.training import LabelledFrames, Mixture, SimulatedFrames, fit
 
+source = Mixture([LabelledFrames(labels), SimulatedFrames(every=8, side=128)])
 directory = TemporaryDirectory()
 mine = fit(
-    labels,
+    source,
     Path(directory.name) / "mycam.safetensors",
     start="universal",
     about={"domain": "images of MYCAM"},
@@ -178,6 +182,14 @@ directory.cleanup()
 #     [[data]]
 #     source = "frames"
 #     files = "labels/*.fits"
+#     share = 0.5
+#
+#     [[data]]
+#     source = "simulator"
+#     share = 0.5
+#     every = 8
+#     side = 128
+#     processes = 1
 #
 # ``deepcr train mycam.toml --output mycam.safetensors`` trains, and goes on where it
 # was stopped; ``deepcr clean night/ --weights mycam.safetensors`` uses the result.
