@@ -354,9 +354,8 @@ class TestUncertainty:
         assert 0.3 < np.median(std) < 11
 
     def test_own_unit_of_the_uncertainty(self, ccd):
-        ccd.uncertainty = StdDevUncertainty(
-            np.full(ccd.shape, 0.011), u.Unit(1000 * u.electron)
-        )
+        unit = u.Unit(1000 * u.electron)
+        ccd.uncertainty = StdDevUncertainty(np.full(ccd.shape, 0.011), unit=unit)
         reference = cosmicray_deepcr(ccd)
         found = reference.mask & ~ccd.mask
         assert 0.0003 < np.median(reference.uncertainty.array[found]) < 0.011
