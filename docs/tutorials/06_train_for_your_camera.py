@@ -3,8 +3,8 @@ Train for your own camera
 =========================
 
 A camera that none of the weights know, and ten exposures of one field: that is enough
-to make weights that fit it. No cosmic ray has to be marked by hand. Training needs what
-``pip install 'astro_deepcr[train]'`` adds.
+to show how; for real work take several fields. No cosmic ray has to be marked by hand.
+Training needs what ``pip install 'astro_deepcr[train]'`` adds.
 """
 
 # %%
@@ -98,10 +98,10 @@ plt.show()
 # Fine-tune
 # ---------
 # Training starts from the bundled weights, and goes sixty steps. A real one takes
-# thousands, for an hour or two. The last exposures are held out to validate with, and
-# thresholds are calibrated with them. This ``learning_rate`` is ten times the default
-# for weights that are tuned, which is careful; what is kept is never worse on the
-# held-out exposures than the start.
+# hundreds or thousands. The last exposures, and simulated frames, are held out to
+# validate with, and thresholds are calibrated with them. This ``learning_rate`` is ten
+# times the default for weights that are tuned, which is careful; what is kept has no
+# larger loss on what is held out than the start.
 #
 # Half of what it sees are simulated frames of all kinds of scenes. The exposures show
 # one field; without the others, weights may forget what they knew of other stars.
