@@ -200,10 +200,7 @@ def cosmicray_deepcr(
         protect = parse_mask(protect, pixels.mask.shape, "protect")
     bit, generator = parse_flag(flag_bit, ccd), parse_generator(noise)
     deviation = _deviation(add_uncertainty, ccd, pixels, readnoise, floor)
-    floor = _floor_of_filled(pixels, inpaint, floor, stated=deviation is not None)
-    reading = reading_deviation(ccd)
-    if deviation is not None:
-        reading = partial(_deviation_at, pixels.data, deviation)
+    floor, reading = _noise_of_readings(pixels, inpaint, floor, deviation)
 
     crmask = find_cosmic_rays(
         hit_probability(pixels, entry, to_unit, device, orientations),
@@ -213,7 +210,13 @@ def cosmicray_deepcr(
         exclude=pixels.mask,
         protect=protect,
     )
-    fraction = check_fraction(crmask, ~pixels.mask, max_fraction)
+    provenance = {
+        "CRMODEL": entry.name,
+        "CRSHA": entry.sha256[:12],
+        "CRTHRESH": threshold,
+        "CRORIENT": orientations,
+        "CRFRAC": check_fraction(crmask, ~pixels.mask, max_fraction),
+    }
     data, std = replace_hit(
         pixels,
         crmask,
@@ -225,13 +228,6 @@ def cosmicray_deepcr(
         device=device,
     )
 
-    provenance = {
-        "CRMODEL": entry.name,
-        "CRSHA": entry.sha256[:12],
-        "CRTHRESH": threshold,
-        "CRORIENT": orientations,
-        "CRFRAC": fraction,
-    }
     cleaned = rebuild(
         pixels,
         data,
@@ -370,7 +366,7 @@ def inpaint_cosmicrays(
     if isinstance(method, str):  # nothing is converted, also not magnitudes
         check_given(None, gain, exposure_time, pixels.meta)
     floor = noise_floor(readnoise, to_unit, gain, pixels.meta)
-    floor = _floor_of_filled(pixels, method, floor)
+    floor, reading = _noise_of_readings(pixels, method, floor)
     generator = parse_generator(noise)
     data, std = replace_hit(
         pixels,
@@ -378,7 +374,7 @@ def inpaint_cosmicrays(
         method,
         to_unit,
         floor=floor,
-        reading=reading_deviation(ccd),
+        reading=reading,
         searched=False,
         generator=generator,
         device=device,
@@ -403,13 +399,16 @@ def _has_uncertainty(ccd):
     return getattr(getattr(ccd, "uncertainty", None), "array", None) is not None
 
 
-def _floor_of_filled(pixels, inpaint, floor, *, stated=False):
-    """Return the noise of readings if a deviation of filled pixels is to be stated."""
-    stated = stated or _has_uncertainty(pixels.source)
+def _noise_of_readings(pixels, inpaint, floor, deviation=None):
+    """Return the least noise of filled pixels, and what tells that of good ones."""
+    reading = reading_deviation(pixels.source)
+    if deviation is not None:  # of a new uncertainty
+        reading = partial(_deviation_at, pixels.data, deviation)
+    stated = deviation is not None or _has_uncertainty(pixels.source)
     if not (stated and isinstance(inpaint, str)):
-        return np.zeros_like
+        return np.zeros_like, reading
     floor(np.float32(0))  # what it lacks is told before the network runs
-    return floor
+    return floor, reading
 
 
 def _deviation(wanted, ccd, pixels, readnoise, floor):

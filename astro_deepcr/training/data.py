@@ -16,12 +16,7 @@ import torch
 from torch.nn import functional
 
 from ..exceptions import TrainingError
-from ..simulate.frames import (
-    background_level,
-    is_unclear,
-    simulate_frames,
-    soft_label,
-)
+from ..simulate.frames import background_level, is_unclear, simulate_frames, soft_label
 from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
