@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from astropy.nddata import NDData, StdDevUncertainty
 
-from . import __version__, conf
+from . import __version__
 from .apply import hit_probability, replace_hit
 from .arguments import (
     check_limits,
@@ -436,8 +436,6 @@ def _deviation_at(data, deviation, where):
 
 def _log(meta, provenance, hit, inpaint, add_keyword):
     """Add provenance to a copy of the meta data."""
-    if add_keyword is True and not conf.auto_logging:
-        add_keyword = False
     fill = inpaint if inpaint is None else getattr(inpaint, "name", inpaint)
     number = int(np.count_nonzero(hit))
     provenance = provenance | {"CRFILL": str(fill), "CRNPIX": number}

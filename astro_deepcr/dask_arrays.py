@@ -18,7 +18,7 @@ import dask.array as da
 import numpy as np
 from astropy.nddata import NDData
 
-from . import __version__, conf
+from . import __version__
 from .apply import hit_probability, replace_hit
 from .arguments import check_limits, check_orientations, choose_threshold, parse_inpaint
 from .fill import FILL_REACH
@@ -149,8 +149,6 @@ flag_bit, max_fraction, device, add_keyword
     }
     version = __version__.partition("+")[0]
     history = f"astro_deepcr {version}: found by {entry.name}, fill: {fill_name}"
-    if add_keyword is True and not conf.auto_logging:
-        add_keyword = False
     meta = log_to_meta(ccd.meta, provenance, history, add_keyword)
     cleaned = with_data(ccd, data)
     cleaned.meta = meta

@@ -9,6 +9,7 @@ from scipy import ndimage
 from .fill import fill_pixels
 from .images import parse_image, parse_mask, without_mask
 from .masks import TOUCHING
+from .units import check_given
 
 __all__ = ["cosmicray_events"]
 
@@ -43,7 +44,8 @@ def cosmicray_events(ccd, mask, *, background=None):
     Raises
     ------
     TypeError, ValueError
-        If ``ccd``, ``mask`` or ``background`` is of the wrong type or shape.
+        If ``ccd``, ``mask`` or ``background`` is of the wrong type or shape, or the
+        unit is not linear: magnitudes have no sum.
 
     See Also
     --------
@@ -66,6 +68,7 @@ def cosmicray_events(ccd, mask, *, background=None):
     """
     # Of a cleaned frame, the masked pixels are those that are wanted.
     pixels = parse_image(ccd, without_mask(background))
+    check_given(pixels.unit, None, None, pixels.meta)
     mask = parse_mask(mask, pixels.mask.shape, "mask")
     hit = mask & np.isfinite(pixels.values)
     excess = pixels.values[hit]

@@ -4,7 +4,10 @@
 import copy
 import textwrap
 
+import numpy as np
 from astropy.io import fits
+
+from . import conf
 
 __all__ = ["ALWAYS", "PROVENANCE", "colour_pattern", "log_to_meta", "merged_header"]
 
@@ -40,10 +43,10 @@ def log_to_meta(meta, values, history, add_keyword=True):
     history : str
         One line that tells what was done.
     add_keyword : bool, str, `ccdproc.Keyword`, dict-like or None, optional
-        As everywhere in ccdproc: True adds the ``values`` and the
-        ``history``; False or `None` adds nothing; a string is the one keyword
-        that gets the line of history; a keyword or dictionary is added instead
-        of the standard cards.
+        As everywhere in ccdproc: True adds the ``values`` and the ``history``,
+        unless ``conf.auto_logging`` is off; False or `None` adds nothing; a string
+        is the one keyword that gets the line of history; a keyword or dictionary
+        is added instead of the standard cards.
 
     Returns
     -------
@@ -64,9 +67,11 @@ def log_to_meta(meta, values, history, add_keyword=True):
     values = {key: _printable(value) for key, value in values.items()}
     history = _printable(history)
     meta = copy.deepcopy(meta)
-    if meta is None or add_keyword is None or add_keyword is False:
+    if isinstance(add_keyword, bool | np.bool_):
+        add_keyword = ALWAYS if add_keyword and conf.auto_logging else None
+    if meta is None or add_keyword is None:
         return meta
-    if add_keyword is True or add_keyword is ALWAYS:
+    if add_keyword is ALWAYS:
         _add_values(meta, values)
         _add_history(meta, history)
     elif isinstance(add_keyword, str):

@@ -598,10 +598,13 @@ class TestProvenance:
         assert "d?tecteur" in str(cleaned.meta["HISTORY"])
 
     def test_off(self, ccd):
-        for off in (False, None):
+        for off in (False, None, np.False_):
             assert dict(cosmicray_deepcr(ccd, add_keyword=off).meta) == dict(ccd.meta)
         with conf.set_temp("auto_logging", False):
-            assert dict(cosmicray_deepcr(ccd).meta) == dict(ccd.meta)
+            for on in (True, np.True_):
+                cleaned = cosmicray_deepcr(ccd, add_keyword=on)
+                assert dict(cleaned.meta) == dict(ccd.meta)
+        assert "CRMODEL" in cosmicray_deepcr(ccd, add_keyword=np.True_).meta
 
     def test_ccdproc_kinds(self, ccd):
         from ccdproc import Keyword

@@ -74,6 +74,12 @@ def test_mask_of_another_shape():
         cosmicray_events(np.ones((4, 4)), np.ones((3, 3), bool))
 
 
+def test_magnitudes_have_no_sum():
+    image = CCDData(np.ones((4, 4)), unit=u.mag)
+    with pytest.raises(ValueError, match="no linear unit"):
+        cosmicray_events(image, np.eye(4, dtype=bool))
+
+
 def test_input_is_not_changed(ccd, frame):
     before = ccd.data.copy()
     cosmicray_events(ccd, frame[1])
