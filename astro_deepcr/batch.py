@@ -182,7 +182,7 @@ def clean_files(
         _check_report(Path(report), output_dir, targets)
     if environment is not None:
         get_environment(environment)
-    weights = _check_options(weights, options)
+    weights, fill = _check_options(weights, options)
     if device is not None and not (dry_run or jobs or scheduler):
         from .devices import resolve_device
 
@@ -211,7 +211,7 @@ def clean_files(
         "device": device,
         "draw": report is not None,
     }
-    each = _options_of_each(_OPTIONS | options, targets)
+    each = _options_of_each(_OPTIONS | options | {"inpaint": fill}, targets)
     todo = [
         Job(source, target, options=own, **common)
         for (source, target), own in zip(targets.items(), each, strict=True)
@@ -320,19 +320,23 @@ class _Batch:
 
     def _journal(self, job):
         folder = job.target.parent
-        return self.journals.setdefault(folder, Journal(folder))
+        if folder not in self.journals:
+            self.journals[folder] = Journal(folder)
+        return self.journals[folder]
 
     def _known(self, job):
         """Return the result of a file that is done, or cannot be done."""
-        frames = self._journal(job).find(job.source, job.target, job.settings)
-        if frames is not None:
-            looked = look_again(job, frames)
-            return FileResult(job.source, job.target, "skipped", **looked)
-        if self.new_folder and not job.target.parent.exists():
-            return None
         try:
+            journal = self._journal(job)
+            frames = journal.find(job.source, job.target, job.settings)
+            if frames is not None:
+                looked = look_again(job, frames)
+                return FileResult(job.source, job.target, "skipped", **looked)
+            if self.new_folder and not job.target.parent.exists():
+                return None
             check_target(job.source, job.target, overwrite=self.overwrite)
-        except OSError as err:
+            journal.check()
+        except (OSError, ValueError) as err:
             message = describe_error(err, job.source)
             return FileResult(job.source, job.target, "failed", message=message)
         return None
@@ -346,11 +350,11 @@ class _Batch:
             return result
         try:
             check_target(job.source, job.target, overwrite=self.overwrite)
-            self._journal(job).add(
-                job.source, job.target, job.settings, result.part, result.frames
-            )
+            done = job.target, job.settings, result.part, result.frames
+            self._journal(job).add(job.source, result.version, *done)
             result.part.replace(job.target)
         except OSError as err:
+            result.part.unlink(missing_ok=True)
             message = describe_error(err, job.source)
             return replace(result, status="failed", message=message)
         return result
@@ -367,6 +371,8 @@ def _run(todo, processes, scheduler):
     from .cluster import run_on_cluster
 
     settings = {name: getattr(conf, name) for name in conf}
+    if settings["weights_dir"]:
+        settings["weights_dir"] = str(Path(settings["weights_dir"]).absolute())
     if todo[0].device is not None:
         settings["device"] = todo[0].device
     # Workers may be in other folders, where a relative name is another file.
@@ -420,7 +426,7 @@ def _check_report(path, output_dir, targets):
 
 
 def _check_options(weights, options):
-    """Complain once, and not for each file; return the weights, fetched."""
+    """Complain once, not for each file; return weights and fill, fetched."""
     if unknown := options.keys() - _OPTIONS.keys():
         msg = (
             f"Options {', '.join(sorted(unknown))} are not known; there are "
@@ -436,12 +442,12 @@ def _check_options(weights, options):
         fetch_weights(fill)
     if isinstance(weights, str) and weights == "auto":
         check_limits(1, *limits)
-        return weights
+        return weights, fill
     weights = get_weights(weights)
     threshold = choose_threshold(weights, options["threshold"], options["fpr"])
     check_limits(threshold, *limits)
     fetch_weights(weights)
-    return weights
+    return weights, fill
 
 
 def _options_of_each(options, sources):

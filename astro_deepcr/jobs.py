@@ -75,6 +75,7 @@ class FileResult:
     message: str = ""
     seconds: float = 0.0
     part: Path | None = None
+    version: list | None = None  # of the source, as it was read
     picture: str = ""
 
     @property
@@ -110,6 +111,7 @@ def run_job(job):
 def _clean(job):
     """Clean and write the frames of a file; return what is to be told of them."""
     results, frames, shown = {}, [], None
+    version = fingerprint(job.source) if job.source.exists() else None
     for index, ccd in read_frames(job.source, **job.reading):
         entry = _entry_of(job, ccd)
         if (dead := unusable_frame(ccd, entry)) is not None:
@@ -127,9 +129,13 @@ def _clean(job):
     if not results:
         msg = "All pixels of all images are masked or not finite; nothing was cleaned."
         raise ValueError(msg)
-    part = write_part(job.source, job.target, results, **job.writing)
     picture = "" if shown is None else _draw(*shown)
-    return {"frames": frames, "part": part, "picture": picture}
+    part = write_part(job.source, job.target, results, **job.writing)
+    if fingerprint(job.source) != version:
+        part.unlink()
+        msg = "The file changed while it was cleaned; run the same again."
+        raise OSError(msg)
+    return {"frames": frames, "part": part, "version": version, "picture": picture}
 
 
 def _draw(ccd, cleaned, crmask):

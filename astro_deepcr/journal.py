@@ -49,6 +49,15 @@ class Journal:
         self.path = Path(folder) / _NAME
         self._lines = dict(self._read())
 
+    def check(self):
+        """Raise PermissionError unless lines can be added."""
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            msg = (
+                f"The journal {self.path} is read-only: it may be of another user. "
+                "Remove it, or write to another folder: output_dir= (--output-dir)."
+            )
+            raise PermissionError(msg)
+
     def find(self, source, target, settings):
         """
         Return what was noted of an output, if it is done.
@@ -74,7 +83,7 @@ class Journal:
         found = [line.get(k) for k in ("source", "version", "settings", "output")]
         return line["notes"] if found == wanted else None
 
-    def add(self, source, target, settings, part, notes):
+    def add(self, source, version, target, settings, part, notes):
         """
         Note that an output is complete, under a temporary name.
 
@@ -82,6 +91,8 @@ class Journal:
         ----------
         source, target, settings
             As in `find`.
+        version : list of int
+            The `fingerprint` of the file when it was read.
         part : path-like
             The temporary name.
         notes : dict
@@ -90,7 +101,7 @@ class Journal:
         line = {
             "target": Path(target).name,
             "source": Path(source).name,
-            "version": fingerprint(source),
+            "version": version,
             "settings": settings,
             "output": fingerprint(part),
             "notes": notes,

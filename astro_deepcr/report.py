@@ -43,10 +43,13 @@ def draw_frame(ccd, cleaned, crmask):
     figure = Figure(figsize=(9.6, 2.4), dpi=100, layout="constrained")
     panels = figure.subplots(1, 4)
     part = _busiest_part(crmask)
-    low, high = _display_limits(cleaned.data)
+    # Masked pixels may hold anything.
+    good = True if ccd.mask is None else ~ccd.mask | crmask
+    before, after = (np.where(good, image.data, np.nan) for image in (ccd, cleaned))
+    low, high = _display_limits(after)
     for panel, title, image in (
-        (panels[0], "before", ccd.data[part]),
-        (panels[1], "after", cleaned.data[part]),
+        (panels[0], "before", before[part]),
+        (panels[1], "after", after[part]),
     ):
         panel.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
         panel.set_title(f"{title}, {image.shape[1]} x {image.shape[0]} px", fontsize=8)
@@ -56,7 +59,8 @@ def draw_frame(ccd, cleaned, crmask):
     for panel in panels[:3]:
         panel.set_xticks([])
         panel.set_yticks([])
-    _draw_charges(panels[3], ccd, cleaned, crmask)
+    _draw_charges(panels[3], before, after, crmask)
+    panels[3].set_title(f"charge of events ({ccd.unit})", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="jpeg", pil_kwargs={"quality": 80})
     return base64.b64encode(buffer.getvalue()).decode()
@@ -165,17 +169,16 @@ def _display_limits(image):
     return low, max(high, middle + 2 * (middle - low), low + 1e-30)
 
 
-def _draw_charges(panel, ccd, cleaned, crmask):
+def _draw_charges(panel, before, after, crmask):
     """Draw the histogram of the charges of the events."""
-    changed = bool((ccd.data != cleaned.data)[crmask].any())
-    background = cleaned.data if changed else None
-    charge = cosmicray_events(ccd.data, crmask, background=background)["charge"].value
+    changed = bool((before != after)[crmask].any())
+    background = after if changed else None
+    charge = cosmicray_events(before, crmask, background=background)["charge"].value
     charge = charge[charge > 0]
     if charge.size:
         low, high = charge.min(), charge.max()
         bins = np.geomspace(low, high if high > low else 2 * low, 25)
         panel.hist(charge, bins=bins, color="0.4")
         panel.set_xscale("log")
-    panel.set_title(f"charge of events ({ccd.unit})", fontsize=8)
     panel.tick_params(labelsize=7)
     panel.yaxis.get_major_locator().set_params(integer=True)

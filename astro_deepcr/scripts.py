@@ -42,6 +42,9 @@ def main(arguments=None):
     0
     """
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         options.run(options)
         sys.stdout.flush()

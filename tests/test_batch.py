@@ -31,7 +31,13 @@ from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
 from astro_deepcr.batch_files import plan_outputs
 from astro_deepcr.exceptions import DeviceError
 from astro_deepcr.fits_files import find_frames
-from astro_deepcr.fits_output import _this_computer, check_target, read_crmask
+from astro_deepcr.fits_output import (
+    _this_computer,
+    check_target,
+    read_crmask,
+    write_part,
+)
+from astro_deepcr.journal import Journal
 from astro_deepcr.scripts import main
 from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
 
@@ -515,6 +521,55 @@ class TestBroken:
         assert "Is the disk full?" in table["message"][0]
         assert len(list(night.iterdir())) == 5
 
+    def test_journal_cannot_be_written(self, night, monkeypatch):
+        """Known before the work; if it is not, nothing half-done is left."""
+        clean_files(night / "f0_flt.fits", inpaint="idw")
+        journal, access = night / JOURNAL, os.access
+        kept = contents(night), journal.read_bytes()
+        monkeypatch.setattr(
+            os, "access", lambda path, mode: path != journal and access(path, mode)
+        )
+        table = clean_files(night / "f1_flt.fits", inpaint="idw")
+        assert table["status"][0] == "failed"
+        assert "is read-only" in table["message"][0]
+        monkeypatch.setattr(os, "access", access)
+
+        def add(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Journal, "add", add)
+        table = clean_files(night / "f1_flt.fits", inpaint="idw")
+        assert "No space left" in table["message"][0]
+        assert contents(night) == kept[0]
+
+    def test_journal_cannot_be_read(self, night, monkeypatch):
+        clean_files(night / "f0_flt.fits", inpaint="idw")
+
+        def refuse(_):
+            raise PermissionError(errno.EACCES, "Permission denied", JOURNAL)
+
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        table = clean_files(night / "f1_flt.fits", inpaint="idw")
+        assert table["status"][0] == "failed"
+        assert JOURNAL in table["message"][0]
+
+    def test_changes_while_it_is_cleaned(self, night, monkeypatch):
+        """The output would be that of no version of the file."""
+        before = contents(night)
+
+        def write(source, *args, **kwargs):
+            part = write_part(source, *args, **kwargs)
+            os.utime(source, (0, 0))
+            return part
+
+        monkeypatch.setattr("astro_deepcr.jobs.write_part", write)
+        table = clean_files(night / "f0_flt.fits", inpaint="idw")
+        assert table["status"][0] == "failed"
+        assert "changed while it was cleaned" in table["message"][0]
+        assert contents(night) == before
+        monkeypatch.undo()
+        assert clean_files(night / "f0_flt.fits")["status"][0] == "cleaned"
+
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="for Linux")
     def test_read_only(self, night):
         """A folder that even root cannot write into."""
@@ -792,6 +847,28 @@ class TestCluster:
         assert sent[0].target == night / "out" / "f0_flt_cleaned.fits"
         assert list(table["status"]) == ["cleaned"]
         assert list(table["file"]) == ["f0_flt.fits"]
+
+    def test_relative_weights(self, night, monkeypatch):
+        """What a worker in another folder is given are the files of this one."""
+        cluster = pytest.importorskip("astro_deepcr.cluster")
+        for name, task in {"find": "mask", "fill": "inpaint"}.items():
+            entry = get_weights(None, task=task)
+            state = load_state(fetch_weights(entry))
+            save_weights(night / f"{name}.safetensors", state, entry)
+        seen = {}
+
+        def run(function, items, settings, **kwargs):
+            seen.update(settings)
+            monkeypatch.chdir(night.parent)
+            return [(job, function(job)) for job in items]
+
+        monkeypatch.setattr(cluster, "run_on_cluster", run)
+        monkeypatch.chdir(night)
+        own = {"weights": "find.safetensors", "inpaint": "fill.safetensors"}
+        with conf.set_temp("weights_dir", "mine"):
+            table = clean_files("f0_flt.fits", jobs=1, **own)
+        assert list(table["status"]) == ["cleaned"]
+        assert seen["weights_dir"] == str(night / "mine")
 
     def test_running_cluster(self, night, tmp_path):
         distributed = pytest.importorskip("distributed")

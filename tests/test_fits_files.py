@@ -1,11 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """FITS files in and out, and whatever may be wrong with them."""
 
+import warnings
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits import FITSDiff
+from astropy.io.fits.verify import VerifyWarning
 
 from astro_deepcr import clean_files
 from astro_deepcr.exceptions import CosmicRayWarning
@@ -95,6 +98,19 @@ class TestBadFiles:
         content = mef.read_bytes()
         mef.write_bytes(content[: int(len(content) * keep)])
         with pytest.raises((OSError, ValueError), match=r"frame\.fits"):
+            read_frame(mef)
+
+    def test_warnings_of_other_threads_are_no_damage(self, mef, monkeypatch):
+        """Another one may write a card that is too long in the meantime."""
+        opened = fits.open
+
+        def warn(*args, **kwargs):
+            text = "Card is too long, comment will be truncated."
+            warnings.warn(text, VerifyWarning, stacklevel=2)
+            return opened(*args, **kwargs)
+
+        monkeypatch.setattr(fits, "open", warn)
+        with pytest.warns(VerifyWarning, match="too long"):
             read_frame(mef)
 
     def test_missing(self, tmp_path):

@@ -2,6 +2,7 @@
 """The report of a batch, and the numbers and warnings in it."""
 
 import base64
+import io
 import os
 import re
 from dataclasses import replace
@@ -14,6 +15,7 @@ from astropy.nddata import CCDData
 
 from astro_deepcr import clean_files, cosmicray_deepcr
 from astro_deepcr.quality import frame_quality
+from astro_deepcr.scripts import main
 from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.weights import get_weights
 
@@ -57,7 +59,7 @@ def folder(tmp_path):
 
 
 class TestPage:
-    def test_name_that_is_no_text(self, tmp_path):
+    def test_name_that_is_no_text(self, tmp_path, monkeypatch):
         """Names of files are bytes; those of old archives are not all UTF-8."""
         image, _ = draw_frame((48, 40), 6, seed=1)
         path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.fits")
@@ -66,6 +68,11 @@ class TestPage:
         table = clean_files(path, unit="electron", report=page)
         assert table["status"][0] == "cleaned"
         assert "caf%E9.fits" in page.read_text("utf-8")
+        with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as screen:
+            monkeypatch.setattr("sys.stdout", screen)
+            assert main(["clean", path, "--unit", "electron", "--overwrite"]) == 0
+            screen.seek(0)
+            assert r"caf\udce9_cleaned.fits" in screen.read()
 
     def test_content(self, folder):
         page = folder / "out" / "report.html"
@@ -128,6 +135,21 @@ class TestPage:
         with fits.open(folder / "a.fits", mode="update") as hdus:
             hdus[0].data[:5, :5] = np.nan
         table = clean_files(folder / "a.fits", report=folder / "r.html")
+        assert table["status"].tolist() == ["cleaned"]
+
+    def test_masked_pixels_hold_anything(self, folder):
+        """IRAF marks them with 1.6e38; pictures are drawn in a second run, too."""
+        shape = fits.getdata(folder / "a.fits").shape
+        bad = np.zeros(shape, np.uint8)
+        bad[:5] = 1
+        fits.writeto(folder / "bad.fits", bad)
+        with fits.open(folder / "a.fits", mode="update") as hdus:
+            hdus[0].data = np.where(bad, 1.6e38, hdus[0].data).astype(np.float32)
+        how = {"bad_pixels": folder / "bad.fits", "report": folder / "r.html"}
+        for inpaint, status in (("network", "cleaned"), ("network", "skipped")):
+            table = clean_files(folder / "a.fits", inpaint=inpaint, **how)
+            assert table["status"].tolist() == [status], table["message"][0]
+        table = clean_files(folder / "a.fits", inpaint=None, overwrite=True, **how)
         assert table["status"].tolist() == ["cleaned"]
 
     @pytest.mark.parametrize("name", ["a.fits", "a_cleaned.fits"])

@@ -584,6 +584,24 @@ class TestCommand:
         assert get_weights(output).name == "tiny"
         assert get_weights(output).metrics["steps"] == 2
 
+    def test_folder_with_brackets(self, tmp_path):
+        """They are a pattern in what is asked for, not in where it is."""
+        folder = tmp_path / "run [2024]"
+        folder.mkdir()
+        for name in ("a", "b", "c[1]"):
+            image = np.random.default_rng(0).normal(100, 10, (40, 40))
+            image[20, 10:20] += 900
+            mask = (image > 500).astype(np.uint8)
+            hdus = [fits.PrimaryHDU(), fits.ImageHDU(image, name="SCI")]
+            hdus[1].header["BUNIT"] = "electron"
+            hdus.append(fits.ImageHDU(mask, name="MASK"))
+            fits.HDUList(hdus).writeto(folder / f"{name}.fits")
+        for files, number in (("[ab].fits", 2), ("c[1].fits", 1), ("*.fits", 3)):
+            source = make_source({"source": "frames", "files": files}, folder)
+            assert len(source) == number
+        absolute = {"source": "frames", "files": f"{tmp_path}/run*/a.fits"}
+        assert len(make_source(absolute, folder)) == 1
+
     @pytest.mark.parametrize(
         ("text", "match"),
         [

@@ -344,6 +344,17 @@ def test_darks_tell_hot_pixels_from_cosmic_rays():
     assert (labels[0].cosmic_rays & labels[0].hot).any()
 
 
+def test_pedestals_of_darks_do_not_matter():
+    """They do not grow with the exposure time, and may differ."""
+    data, truth, hot, times = darks()
+    bias = np.array([1000.0, 1200.0, 1000.0, 900.0, 1050.0])[:, None, None]
+    labels = labels_from_darks(list(data + bias), exposure_time=times)
+    for label, hit in zip(labels, truth, strict=True):
+        assert label.hot[hot].mean() > 0.99
+        assert hot[label.hot].mean() > 0.97
+        assert label.cosmic_rays[hit & ~label.ignore].mean() > 0.97
+
+
 def test_flickering_pixel_of_darks_is_ignored():
     data, _, _, times = darks()
     data[1, 50, 60] += 8 * times[1]

@@ -348,11 +348,12 @@ def _gather(exposures, planes, aligner, target, order, match_flux):
 def _hot_pixels(exposures, verdicts, hot_snr):
     """Return the pixels that stand out from their neighbourhood in every dark."""
     seconds = exposures[0].seconds
-    rates = [
-        np.where(exposure.bad | verdict.cosmic_rays, np.nan, exposure.values)
-        * (seconds / exposure.seconds)
-        for exposure, verdict in zip(exposures, verdicts, strict=True)
-    ]
+    rates = []
+    for exposure, verdict in zip(exposures, verdicts, strict=True):
+        values = np.where(exposure.bad | verdict.cosmic_rays, np.nan, exposure.values)
+        # The pedestal does not grow with time, and is not the same in all.
+        above = values - np.nanmedian(values)
+        rates.append(above * (seconds / exposure.seconds))
     typical = order_statistics(np.array(rates))[1]
     typical = np.where(np.isfinite(typical), typical, np.nanmedian(typical))
     excess = typical - ndimage.median_filter(typical, _HOT_NEIGHBOURHOOD)

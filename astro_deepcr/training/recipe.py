@@ -143,8 +143,13 @@ def _find_start(start, folder):
 
 def _find(names, folder):
     names = [names] if isinstance(names, str) else names
-    patterns = [str(folder / name) for name in names]
-    found = [Path(p) for name in patterns for p in sorted(glob.glob(name))]  # noqa: PTH207 - absolute ones, too
+    found = []
+    for name in names:
+        if (folder / name).exists():  # brackets and stars may be part of a name
+            found.append(folder / name)
+            continue
+        matches = sorted(glob.glob(name, root_dir=folder))  # noqa: PTH207 - absolute ones, too
+        found += [folder / match for match in matches]
     if not found:
         msg = f"There are no files {', '.join(names)} in {folder}."
         raise ValueError(msg)

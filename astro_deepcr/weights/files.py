@@ -48,7 +48,7 @@ def describe_file(path):
     ~astro_deepcr.exceptions.WeightsError
         If the file is missing or not a weights file.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # another process may be in another folder
     if not path.is_file():
         msg = f"There is no weights file {path}."
         raise WeightsError(msg)
