@@ -35,7 +35,7 @@ from .flags import parse_flag_bit
 from .jobs import FileResult, Job, describe_error, look_again, run_job
 from .journal import Journal
 from .simulate.environments import get_environment
-from .weights import Weights, fetch_weights, get_weights
+from .weights import Weights, added_weights, fetch_weights, get_weights
 
 __all__ = ["clean_collection", "clean_files"]
 
@@ -210,6 +210,7 @@ def clean_files(
         "judging": judging,
         "device": device,
         "draw": report is not None,
+        "zoo": tuple(added_weights("mask")) if weights == "auto" else (),
     }
     each = _options_of_each(_OPTIONS | options | {"inpaint": fill}, targets)
     todo = [

@@ -371,9 +371,10 @@ def _clean_block(
             probability, threshold, grow=grow, exclude=pixels.mask, protect=protect
         )
         both["crmask"] = crmask
-        both["data"], _ = replace_hit(
-            pixels, crmask, method, floor=np.zeros_like, **run
-        )
+        if not (crmask | pixels.mask).all():  # something is left to fill from
+            both["data"], _ = replace_hit(
+                pixels, crmask, method, floor=np.zeros_like, **run
+            )
     return both
 
 

@@ -102,8 +102,42 @@ def resolve_precision(device):
     if conf.precision != "auto":
         return getattr(torch, conf.precision)
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return torch.bfloat16 if has_bfloat16(device) else torch.float16
     return torch.float32
+
+
+def has_bfloat16(device):
+    """Say whether a device calculates in bfloat16, which older GPUs only emulate."""
+    if device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        return bool(torch.version.hip) or capability >= (8, 0)
+    return device.type == "cpu" and cpu_has_bfloat16()
+
+
+@contextlib.contextmanager
+def exact_convolutions(device):
+    """
+    Keep a GPU for a while from rounding float32 to 10 bits (TF32) in convolutions.
+
+    Parameters
+    ----------
+    device : `torch.device`
+        The device.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    # torch 2.9 gave the switch another name, and refuses to mix the two.
+    cudnn = torch.backends.cudnn
+    switch, name, off = cudnn, "allow_tf32", False
+    if hasattr(getattr(cudnn, "conv", None), "fp32_precision"):
+        switch, name, off = cudnn.conv, "fp32_precision", "ieee"
+    before = getattr(switch, name)
+    setattr(switch, name, off)
+    try:
+        yield
+    finally:
+        setattr(switch, name, before)
 
 
 def cpu_has_bfloat16():

@@ -19,6 +19,8 @@ _MIN_GOOD = 4
 _MANY_GOOD = 40
 # Numbers that a batch of windows may hold: 32 MB of float32.
 _BATCH_NUMBERS = 8_000_000
+# The biharmonic equation is solved so many masked pixels beyond those to be filled.
+_RIM = 8
 # Second difference that keeps the size of noise.
 _CURVATURE = np.array([1, -2, 1], np.float32) / np.sqrt(6, dtype=np.float32)
 
@@ -235,14 +237,22 @@ def _idw(windows, _count, distance2):
 
 
 def _fill_biharmonic(values, fill, good):
+    from scipy.ndimage import binary_dilation
     from skimage.restoration import inpaint_biharmonic
 
     _, std = _fill_windows(values, fill, good, _median)
+    # Of large masked parts only the rim can be told, and is asked for: the solver takes
+    # what is connected as one system.
+    wanted = fill | (~good & binary_dilation(fill, iterations=_RIM))
+    beside = ~(good | wanted) & binary_dilation(wanted, np.ones((5, 5)))
     image = np.where(good, values, 0)
+    if beside.any():
+        image[beside] = _fill_windows(values, beside, good, _median)[0]
     # Scaled, since the solver stops at an absolute accuracy.
     offset, scale = sky_and_noise(values, ~good)
-    scaled = np.where(good, (image - offset) / scale, 0).astype(np.float64)
-    solved = inpaint_biharmonic(scaled, ~good, split_into_regions=True)
+    known = good | beside
+    scaled = np.where(known, (image - offset) / scale, 0).astype(np.float64)
+    solved = inpaint_biharmonic(scaled, wanted, split_into_regions=True)
     return (solved[fill] * scale + offset).astype(np.float32), std
 
 

@@ -222,7 +222,7 @@ def rebuild(
     source = pixels.source
     if isinstance(source, NDData):
         if uncertainty is None:
-            uncertainty = copy.deepcopy(source.uncertainty)
+            uncertainty = _copy_uncertainty(source.uncertainty)
         std = None if std is None else (std, where)
         return _rebuild_nddata(pixels, data, mask, uncertainty, std, flag, meta)
     if isinstance(source, np.ma.MaskedArray):
@@ -235,6 +235,11 @@ def rebuild(
         old = np.asarray(source.mask)
         return Masked(data, old.copy() if mask is None else old | mask)
     return data
+
+
+def _copy_uncertainty(uncertainty):
+    """Copy an uncertainty alone: a deep copy would take its whole frame along."""
+    return None if uncertainty is None else type(uncertainty)(uncertainty, copy=True)
 
 
 def _unpack(image):
@@ -266,7 +271,8 @@ def _unpack(image):
 def is_dask(image):
     """Say whether an image, or the data of it, is a Dask array."""
     data = image.data if isinstance(image, NDData) else image
-    return hasattr(data, "__dask_graph__")
+    # Arrays of xarray have a graph as well, or say so.
+    return hasattr(data, "__dask_graph__") and hasattr(data, "_meta")
 
 
 def check_data(data):

@@ -14,6 +14,7 @@ from .devices import (
     cpu_has_bfloat16,
     cpu_has_int8,
     cpu_threads,
+    exact_convolutions,
     keep_freed_memory,
     resolve_device,
     resolve_precision,
@@ -95,7 +96,7 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     device = resolve_device(device)
     # Types are chosen here, whatever the caller's autocast says; also in the trial.
     plain = torch.autocast(device.type, enabled=False)
-    with _turns(), cpu_threads(), plain:
+    with _turns(), cpu_threads(), plain, exact_convolutions(device):
         dtype = _choose_precision(weights, device)
         if dtype is torch.int8 and not _fits_in_int8(image[0], weights):
             dtype = next(_short_floats(), _EXACT)  # integers would cut it off

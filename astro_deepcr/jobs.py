@@ -18,7 +18,7 @@ from .fits_output import read_crmask, write_part
 from .header import ALWAYS
 from .journal import fingerprint
 from .quality import frame_quality, unusable_frame
-from .weights import Weights, get_weights
+from .weights import Weights, get_weights, made_for
 
 __all__ = ["FileResult", "Job", "describe_error", "look_again", "run_job"]
 
@@ -36,6 +36,7 @@ class Job:
     judging: dict  # of frame_quality
     device: str | None = None
     draw: bool = False
+    zoo: tuple = ()  # of weights that this session added, for 'auto'
 
     @cached_property  # of the generator as it was before the work
     def settings(self):
@@ -45,7 +46,7 @@ class Job:
         if isinstance(self.weights, Weights):
             chosen = (options.pop(name, None) for name in ("threshold", "fpr"))
             options["threshold"] = choose_threshold(self.weights, *chosen)
-        things = [self.weights, options, self.reading, self.writing]
+        things = [self.weights, options, self.reading, self.writing, *self.zoo]
         bad_pixels = self.reading["bad_pixels"]
         if bad_pixels is not None:
             things.append(fingerprint(bad_pixels))
@@ -183,9 +184,10 @@ def look_again(job, frames):
 
 def _entry_of(job, ccd):
     """Return the weights for a frame."""
-    if isinstance(job.weights, str):
-        return get_weights(job.weights, meta=ccd.meta)
-    return job.weights
+    if not isinstance(job.weights, str):
+        return job.weights
+    own = (entry for entry in job.zoo if made_for(entry, ccd.meta))
+    return next(own, None) or get_weights(job.weights, meta=ccd.meta)
 
 
 def describe_error(err, source):

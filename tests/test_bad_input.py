@@ -19,6 +19,15 @@ GOOD = np.full((20, 20), 100.0)
 MASKED = np.ma.MaskedArray(GOOD, np.eye(20, dtype=bool))
 
 
+class LabelledArray:
+    """Like those of xarray, which have a Dask graph only if they hold a Dask array."""
+
+    data, chunks = GOOD, None
+
+    def __dask_graph__(self):
+        return None
+
+
 @pytest.fixture(params=["clean", "probability", "inpaint"])
 def call(request):
     """Return one of the public functions, as a function of the image alone."""
@@ -35,6 +44,7 @@ def call(request):
         ([[1.0, 2.0]], TypeError, r"type list.*numpy\.asarray"),
         (None, TypeError, "type NoneType"),
         ("frame.fits", TypeError, r"CCDData\.read"),
+        (LabelledArray(), TypeError, r"type LabelledArray.*numpy\.asarray"),
         (fits.PrimaryHDU(GOOD), TypeError, r"CCDData\(hdu\.data"),
         (GOOD.astype(complex), TypeError, "complex128 values"),
         (GOOD.astype(object), TypeError, "object values"),

@@ -40,6 +40,7 @@ from astro_deepcr.fits_output import (
 from astro_deepcr.journal import Journal
 from astro_deepcr.scripts import main
 from astro_deepcr.weights import fetch_weights, get_weights, load_state, save_weights
+from astro_deepcr.weights.registry import REGISTRY
 
 from .conftest import draw_frame
 
@@ -847,6 +848,25 @@ class TestCluster:
         assert sent[0].target == night / "out" / "f0_flt_cleaned.fits"
         assert list(table["status"]) == ["cleaned"]
         assert list(table["file"]) == ["f0_flt.fits"]
+
+    def test_registered_weights(self, night, monkeypatch):
+        """Other processes know only of those that come with the package."""
+        cluster = pytest.importorskip("astro_deepcr.cluster")
+        zoo = dict(REGISTRY)
+        monkeypatch.setattr("astro_deepcr.weights.REGISTRY", zoo)
+        mine = replace(get_weights(), name="mine", instruments=("ACS/WFC",))
+
+        def run(function, items, settings, **kwargs):
+            del zoo["mine"]
+            return [(job, function(job)) for job in items]
+
+        monkeypatch.setattr(cluster, "run_on_cluster", run)
+        zoo["mine"] = mine
+        table = clean_files(night / "f0_flt.fits", "auto", jobs=1)
+        assert fits.getheader(table["output"][0], 1)["CRMODEL"] == "mine"
+        zoo["mine"] = replace(mine, threshold=0.9)
+        again = clean_files(night / "f0_flt.fits", "auto", overwrite=True)
+        assert again["status"][0] == "cleaned"  # of other weights than before
 
     def test_relative_weights(self, night, monkeypatch):
         """What a worker in another folder is given are the files of this one."""

@@ -2,6 +2,7 @@
 """The public functions: what goes in, what comes out."""
 
 import copy
+import threading
 import warnings
 from dataclasses import replace
 
@@ -121,6 +122,26 @@ def test_subclasses_keep_what_is_their_own(frame):
     assert np.array_equal(cleaned.data, cosmicray_deepcr(image)[0])
     assert np.array_equal(spectrum.data, image)
     assert spectrum.mask is None
+
+
+@pytest.mark.parametrize(
+    "kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance]
+)
+def test_uncertainties_are_copied_without_their_frame(frame, kind):
+    """An uncertainty knows the whole frame, which may hold what cannot be copied."""
+    spectrum = NDData(frame[0], unit=u.adu)
+    deviation = StdDevUncertainty(np.full(frame[0].shape, 12.0), unit=u.adu)
+    spectrum.uncertainty = deviation.represent_as(kind)
+    spectrum.file = threading.Lock()
+    cleaned = cosmicray_deepcr(spectrum)
+    assert cleaned.file is spectrum.file
+    assert type(cleaned.uncertainty) is kind
+    assert cleaned.uncertainty.unit == spectrum.uncertainty.unit
+    assert cleaned.uncertainty.parent_nddata is cleaned
+    old, new = spectrum.uncertainty.array, cleaned.uncertainty.array
+    assert not np.shares_memory(old, new)
+    assert np.array_equal(old[~cleaned.mask], new[~cleaned.mask])
+    assert np.all(old == old[0, 0])
 
 
 def test_uncertainty_that_cannot_be_updated(ccd):

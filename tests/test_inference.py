@@ -516,6 +516,32 @@ def test_int8_where_there_is_nothing_for_it(monkeypatch):
             resolve_precision(torch.device("cpu"))
 
 
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float16), ((9, 0), torch.bfloat16)]
+)
+def test_older_gpus_only_emulate_bfloat16(monkeypatch, capability, dtype):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    with conf.set_temp("precision", "auto"):
+        assert resolve_precision(torch.device("cuda:1")) is dtype
+
+
+def test_float32_of_gpus_is_not_rounded():
+    cudnn = torch.backends.cudnn
+
+    def rounded():
+        convolution = getattr(cudnn, "conv", None)  # of new versions of torch
+        kind = getattr(convolution, "fp32_precision", None)
+        return cudnn.allow_tf32 if kind is None else kind != "ieee"
+
+    before = rounded()
+    with devices.exact_convolutions(torch.device("cuda")):
+        assert not rounded()
+    assert rounded() == before
+    assert cudnn.allow_tf32 == before  # which torch refuses to tell if names are mixed
+    with devices.exact_convolutions(torch.device("cpu")):
+        assert rounded() == before
+
+
 class TestOrientations:
     @pytest.mark.parametrize("number", [2, 4, 8])
     def test_mean_of_logits(self, image, number):

@@ -253,6 +253,29 @@ class TestFill:
         filled, _ = fill_pixels(image, hit, bad, method)
         assert np.allclose(filled, plane[hit], atol=6)
 
+    def test_large_masked_parts_are_not_solved(self, monkeypatch):
+        """They would be one system of equations, with a hit beside them."""
+        from skimage import restoration
+
+        solve, numbers = restoration.inpaint_biharmonic, []
+
+        def count(image, mask, **how):
+            numbers.append(np.count_nonzero(mask))
+            return solve(image, mask, **how)
+
+        monkeypatch.setattr(restoration, "inpaint_biharmonic", count)
+        y, x = np.mgrid[:120, :120]
+        image = (100 + 20 * np.sin(x / 9) * np.cos(y / 7)).astype(np.float32)
+        image += np.random.default_rng(0).normal(0, 0.1, image.shape).astype("f4")
+        hit, bad = np.zeros((2, *image.shape), bool)
+        bad[:60, :60] = True
+        hit[30, 60:62] = hit[90, 90:93] = True
+        filled, _ = fill_pixels(image, hit, bad, "biharmonic")
+        assert numbers[0] < 200
+        whole = solve(np.where(hit | bad, 0, image), hit | bad)
+        assert np.allclose(filled[2:], image[hit][2:], atol=0.5)
+        assert np.allclose(filled, whole[hit], atol=1)
+
     def test_window_grows(self, plane):
         hit = np.zeros(plane.shape, bool)
         hit[5:25, 5:25] = True

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -252,6 +252,20 @@ class TestMoving:
         entry = get_weights("universal")
         assert export_weights(tmp_path, entry)[0].name == entry.filename
         assert import_weights(tmp_path) == []
+
+    def test_names_of_files_on_windows(self, monkeypatch):
+        monkeypatch.setattr("astro_deepcr.weights.entry.Path", PureWindowsPath)
+        entry = replace(get_weights("universal"), path=r"C:\site\data\u.safetensors")
+        assert entry.filename == "u.safetensors"
+
+    def test_relative_name_in_another_folder(self, tmp_path, monkeypatch):
+        bundled = get_weights("universal")
+        state = load_state(fetch_weights(bundled))
+        save_weights(tmp_path / "mine.safetensors", state, bundled)
+        monkeypatch.chdir(tmp_path)
+        entry = get_weights("mine.safetensors")
+        monkeypatch.chdir(tmp_path.parent)
+        assert fetch_weights(entry) == tmp_path / "mine.safetensors"
 
     def test_safetensors_from_the_cache(self, tmp_path, frame):
         """A file in the cache has a name that does not tell what it is."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from ..devices import cpu_has_bfloat16, cpu_threads, keep_freed_memory
+from ..devices import cpu_threads, has_bfloat16, keep_freed_memory
 from ..exceptions import TrainingError
 from ..models import build_model, enlarge, fold, model_reach, reparametrize
 from ..weights import Weights, get_weights, resolve, save_weights
@@ -455,9 +455,7 @@ def _choose_precision(precision, device):
     """Return 'bfloat16' where it was asked for, or where the device is fast at it."""
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if device.type == "cpu" and cpu_has_bfloat16() else "float32"
+    return "bfloat16" if has_bfloat16(device) else "float32"
 
 
 def _turn(batch, generator):

@@ -315,7 +315,7 @@ def _instrument(meta):
     return [str(value).strip().upper() if value else "" for value in found]
 
 
-def _made_for(entry, meta):
+def made_for(entry, meta):
     """Say whether weights were trained for the instrument of a header."""
     instrument, detector = _instrument(meta)
     for wanted in entry.instruments:
@@ -325,11 +325,17 @@ def _made_for(entry, meta):
     return False
 
 
+def added_weights(task):
+    """Return the entries that were added in this process; others know nothing of it."""
+    added = (e for e in REGISTRY.values() if BUILT_IN.get(e.name) is not e)
+    return [entry for entry in added if entry.task == task]
+
+
 def _choose(task, meta):
     """Return the first weights made for an instrument, else the default."""
     # What a user registered for an instrument goes before what there was.
     for entry in sorted(REGISTRY.values(), key=lambda e: e.name in BUILT_IN):
-        if task in (None, entry.task) and _made_for(entry, meta):
+        if task in (None, entry.task) and made_for(entry, meta):
             return entry
     return REGISTRY[_DEFAULTS[task or "mask"]]
 
@@ -337,7 +343,7 @@ def _choose(task, meta):
 def mismatch(entry, meta):
     """Return a reason not to trust some weights for the frame of a header, or None."""
     instrument, detector = _instrument(meta)
-    if not instrument or not entry.instruments or _made_for(entry, meta):
+    if not instrument or not entry.instruments or made_for(entry, meta):
         return None
     return (
         f"The weights {entry.name!r} were trained for "

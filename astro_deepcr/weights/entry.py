@@ -3,7 +3,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 from math import log10
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Weights:
     @property
     def filename(self):
         """Name of the file, without directories."""
-        return PurePosixPath(self.url or self.path).name
+        return PurePosixPath(self.url).name if self.url else Path(self.path).name
 
     def to_spec(self):
         """Return what a weights file says of itself, as a dictionary for JSON."""

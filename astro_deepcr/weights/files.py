@@ -48,12 +48,12 @@ def describe_file(path):
     ~astro_deepcr.exceptions.WeightsError
         If the file is missing or not a weights file.
     """
-    path = Path(path).absolute()  # another process may be in another folder
+    path = Path(path)
     if not path.is_file():
         msg = f"There is no weights file {path}."
         raise WeightsError(msg)
     facts = {
-        "path": str(path),
+        "path": str(path.absolute()),  # another process may be in another folder
         "sha256": file_sha256(path),
         "size": path.stat().st_size,
     }

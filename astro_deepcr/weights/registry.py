@@ -227,5 +227,5 @@ _ENTRIES = (
 
 #: Name -> entry. `register_weights` adds to it.
 REGISTRY = {entry.name: entry for entry in _ENTRIES}
-#: Names of those that were there before.
-BUILT_IN = frozenset(REGISTRY)
+#: What was there before.
+BUILT_IN = dict(REGISTRY)
