@@ -13,14 +13,18 @@ __all__ = [
     "parse_flag_bit",
 ]
 
-#: Hubble Space Telescope (ACS, WFC3, STIS, WFPC2). Bits set for cosmic rays by
-#: AstroDrizzle (4096) and by CR-split combination (8192).
+#: ACS and WFC3/UVIS of the Hubble Space Telescope; its other instruments give some of
+#: these bits to other things. AstroDrizzle (4096) and the combination of CR-splits
+#: (8192) set those of cosmic rays.
 HST = extend_bit_flag_map(
     "HST",
-    FILL=16,
+    FILL=2,
+    BAD_PIXEL=4,
     HOT=16,
     WARM=64,
+    BAD_COLUMN=128,
     SATURATED=256,
+    AD_SATURATED=2048,
     CR_DRIZZLE=4096,
     CR_SPLIT=8192,
 )

@@ -162,6 +162,7 @@ class WeightsCard(SphinxDirective):
             "File": f"``{entry.filename}``, {entry.size / 1e6:.2f} MB, SHA-256 "
             f"``{entry.sha256[:16]}...``",
             "Licence": entry.license,
+            "Cite": entry.reference or "the method, and this software",
         }
         if entry.task == "mask":
             facts["Threshold"] = f"{entry.threshold:g}"
@@ -176,7 +177,7 @@ class WeightsCard(SphinxDirective):
 
 def pages_of_the_package(_app, env, *_):
     """Name the pages to read again, since they depend on more than their text."""
-    pages = {"api", "configuration", "official_weights", "weights"}
+    pages = {"api", "configuration", "official_weights", "universal", "weights"}
     return sorted(pages & env.found_docs)
 
 

@@ -72,7 +72,11 @@ _OPERATING_POINTS = {
 }
 
 
-def _official(name, file, size, sha256, *, levels=2, hidden=32, **more):
+# The paper of the networks of several filters.
+_KWON = "; Kwon, Zhang & Bloom 2021, RNAAS 5, 98"
+
+
+def _official(name, file, size, sha256, *, levels=2, hidden=32, paper="", **more):
     """Make the entry of one of the official models of deepCR."""
     task, _, _ = file.partition("/")
     in_channels = {"mask": 1, "inpaint": 2}[task]
@@ -89,7 +93,7 @@ def _official(name, file, size, sha256, *, levels=2, hidden=32, **more):
         url=_DEEPCR + file,
         license="BSD-3-Clause",
         operating_points=_OPERATING_POINTS.get(name, ()),
-        reference="Zhang & Bloom 2020, ApJ 889, 24; 2019, JOSS 4, 1651",
+        reference="Zhang & Bloom 2020, ApJ 889, 24; 2019, JOSS 4, 1651" + paper,
         **more,
     )
 
@@ -122,6 +126,7 @@ _ENTRIES = (
         416836,
         "0075cef7a8b72f3ecf449cac3793d3446720a97fc0ba812fb29863a9be1e7ace",
         "F435W, F606W and F814W",
+        paper=_KWON,
     ),
     _acs(
         "acs-wfc-f435w",
@@ -129,6 +134,7 @@ _ENTRIES = (
         416836,
         "27d351ce310491f70964bd8a30a5579322e064edd63f5726a68d7f4129551d85",
         "F435W",
+        paper=_KWON,
     ),
     _acs(
         "acs-wfc-f606w",
@@ -136,6 +142,7 @@ _ENTRIES = (
         416836,
         "704dfcf91c3b4d7984b113236017c8b1ef6edbeca2fc54a7739a082c2f1e19f3",
         "F606W",
+        paper=_KWON,
     ),
     _acs(
         "acs-wfc-f814w",
@@ -143,6 +150,7 @@ _ENTRIES = (
         416836,
         "fc6bf85042dd9d54cf7f81636ff6921a1ae3d118fb5f4fd7c7ca1b164499d14b",
         "F814W",
+        paper=_KWON,
     ),
     _acs(
         "acs-wfc-f606w-2-4",
@@ -164,7 +172,9 @@ _ENTRIES = (
         threshold=0.15,
         instruments=("WFC3/UVIS",),
         domain="HST WFC3/UVIS imaging",
-        trained_on="HST WFC3/UVIS, labels from aligned repeat exposures",
+        trained_on="HST WFC3/UVIS images of galaxies of the Local Group, with cosmic "
+        "rays of dark frames",
+        paper="; Chen et al. 2024, ApJ 962, 7",
     ),
     _official(
         "decam",

@@ -4,7 +4,7 @@ Train for your own camera
 
 A camera that none of the weights know, and ten exposures of one field: that is enough
 to show how; for real work take several fields. No cosmic ray has to be marked by hand.
-Training needs what ``pip install 'astro_deepcr[train]'`` adds.
+Training needs the extra ``train`` (:ref:`installation`).
 """
 
 # %%
