@@ -7,6 +7,7 @@ package costs next to nothing and never loads torch.
 """
 
 import os as _os
+import sys as _sys
 
 from astropy import config as _config
 
@@ -17,8 +18,17 @@ try:
 except ImportError:  # a source tree that was never built
     __version__ = "0+unknown"
 
-# A fork of this process may have to do without threads (see `devices`).
-_PROCESS = _os.getpid()
+# Not empty in a fork of a process that had torch, and may have used it (see `devices`).
+_FORKED = []
+
+
+def _note_fork():
+    if "torch" in _sys.modules:
+        _FORKED.append(_os.getpid())
+
+
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_note_fork)
 
 # name -> the module that defines it
 _PUBLIC = {

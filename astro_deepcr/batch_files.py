@@ -102,14 +102,15 @@ def expand_files(files):
     ------
     OSError
         If a pattern fits no file, a folder has none, or a list cannot be read.
+    ValueError
+        If a list is no text in UTF-8.
     """
     if isinstance(files, str) or hasattr(files, "__fspath__"):
         files = [files]
     for name in map(str, files):
         path = Path(name)
         if name.startswith("@") and not path.exists():
-            lines = Path(name[1:]).read_text(encoding="utf-8").splitlines()
-            lines = (line.strip() for line in lines)
+            lines = (line.strip() for line in _read_list(Path(name[1:])))
             yield from expand_files(line for line in lines if line and line[0] != "#")
         elif path.is_dir():
             yield from find_fits(path)
@@ -121,6 +122,15 @@ def expand_files(files):
             yield from map(Path, found)
         else:
             yield path
+
+
+def _read_list(path):
+    """Return the lines of a text, with or without the mark of Windows' editors."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as err:
+        msg = f"The list {path} is no text in UTF-8: {err}."
+        raise ValueError(msg) from err
 
 
 def _target(source, output_dir, suffix):

@@ -4,9 +4,19 @@
 import argparse
 import os
 import sys
+import warnings
 from importlib.util import find_spec
 
+from .exceptions import TooManyCosmicRaysWarning, WeightsMismatchWarning
+
 __all__ = ["add_arguments", "run"]
+
+# Warnings that are notes of a file, too.
+_TOLD = (
+    {"category": TooManyCosmicRaysWarning},
+    {"category": WeightsMismatchWarning},
+    {"message": "The header says that pixels see different colours"},
+)
 
 
 def add_arguments(parser):
@@ -160,7 +170,9 @@ def run(options):
         given["inpaint"] = None
     if "dq_bit" in given:
         given.setdefault("mask_hdu", None)
-    with _Progress(quiet) as progress:
+    with _Progress(quiet) as progress, warnings.catch_warnings():
+        for told in _TOLD:  # after each file, also of those that a worker cleaned
+            warnings.filterwarnings("ignore", **told)
         table = clean_files(files, progress=progress, **given)
     if len(table) > 1 and not quiet:
         _print_summary(table)
@@ -184,6 +196,7 @@ class _Progress:
     def __init__(self, quiet):
         self.quiet = quiet
         self.bar = None
+        self.done = 0
 
     def __enter__(self):
         return self
@@ -195,18 +208,28 @@ class _Progress:
     def __call__(self, number, result):
         if self.quiet:
             return
+        self.done += 1
         if number == 1:
             _print_frames(result)
-        elif find_spec("tqdm") is not None:
+        elif sys.stderr.isatty() and find_spec("tqdm") is not None:
             if self.bar is None:
                 self.bar = _new_bar(number)
             self.bar.update()
+        else:  # a log
+            self._tell(f"{self.done}/{number} {result.source}: {result.status}")
+        if result.status == "cleaned":
+            for warning in result.warnings:
+                self._tell(f"{result.source}: {warning}")
+
+    def _tell(self, line):
+        write = print if self.bar is None else self.bar.write
+        write(line, file=sys.stderr)
 
 
 def _new_bar(number):
     from tqdm import tqdm
 
-    return tqdm(total=number, unit="file", disable=None)  # none where nobody looks
+    return tqdm(total=number, unit="file")
 
 
 def _print_frames(result):

@@ -223,9 +223,10 @@ class _Frame:
         if not isinstance(entry, Weights):
             return entry
         entry = replace(entry, instruments=())  # a mismatch was told already
+        factor = self._factor(entry)  # whatever is wrong with the unit is told now
         if entry.normalization == "fixed":
             return entry
-        values = self.sample.values * np.float32(self._factor(entry))
+        values = self.sample.values * np.float32(factor)
         normalization = measure_sample(values, self.sample.mask, entry)
         return replace(entry, normalization=normalization)
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import torch
 
-from . import _PROCESS, conf
+from . import _FORKED, conf
 from .exceptions import DeviceError
 
 __all__ = [
@@ -193,7 +193,7 @@ def _is_forked():
     for ever.
     """
     kind = type(multiprocessing.current_process()).__name__
-    return os.getpid() != _PROCESS or kind == "ForkProcess"
+    return bool(_FORKED) or kind == "ForkProcess"
 
 
 @cache

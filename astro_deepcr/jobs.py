@@ -121,8 +121,9 @@ def _clean(job):
         cleaned = cosmicray_deepcr(
             ccd, entry, device=job.device, add_keyword=ALWAYS, **job.options
         )
+        fill = job.options.get("inpaint")
         crmask = cleaned.mask if ccd.mask is None else cleaned.mask & ~ccd.mask
-        quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
+        quality = frame_quality(ccd, cleaned, crmask, entry, fill, **job.judging)
         frames.append({"hdu": index, **quality})
         results[index] = cleaned, crmask
         if job.draw and (shown is None or crmask.sum() > shown[2].sum()):
@@ -174,8 +175,8 @@ def look_again(job, frames):
         crmask = read_crmask(job.target, job.source, index, **job.writing)
         if crmask is None:
             crmask = np.isfinite(ccd.data) & (ccd.data != cleaned.data)
-        entry = _entry_of(job, ccd)
-        quality = frame_quality(ccd, cleaned, crmask, entry, **job.judging)
+        entry, fill = _entry_of(job, ccd), job.options.get("inpaint")
+        quality = frame_quality(ccd, cleaned, crmask, entry, fill, **job.judging)
         noted[index] = {"hdu": index, **quality}
         if job.draw and index == most:
             picture = _draw(ccd, cleaned, crmask)

@@ -13,7 +13,7 @@ from .masks import TOUCHING
 from .simulate.detectors import get_detector, list_detectors
 from .simulate.environments import RATE_UNIT, get_environment
 from .units import parse_exposure_time
-from .weights import mismatch
+from .weights import Weights, mismatch
 
 __all__ = ["frame_quality", "unusable_frame"]
 
@@ -40,6 +40,7 @@ def frame_quality(
     cleaned,
     crmask,
     weights,
+    fill=None,
     *,
     max_fraction=0.2,
     pixel_size=None,
@@ -56,6 +57,8 @@ def frame_quality(
         The cosmic rays.
     weights : `~astro_deepcr.weights.Weights`
         What found them.
+    fill : `~astro_deepcr.weights.Weights`, str or None, optional
+        What filled them.
     max_fraction : float, optional
         Largest plausible fraction of the usable pixels.
     pixel_size : float, optional
@@ -80,6 +83,7 @@ def frame_quality(
     fraction = float(meta["CRFRAC"])
     reasons = [
         mismatch(weights, meta),
+        mismatch(fill, meta) if isinstance(fill, Weights) else None,
         colour_pattern(meta),
         _too_many(fraction, max_fraction),
         _implausible(events, exposure and expected * exposure),

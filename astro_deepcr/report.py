@@ -131,7 +131,10 @@ def _notes(result):
 
 def _link(path, folder):
     """Return an address relative to the report, so that both can move together."""
-    return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
+    try:
+        return quote(os.fsencode(Path(os.path.relpath(path, folder)).as_posix()))
+    except ValueError:  # on another drive of Windows
+        return path.absolute().as_uri()
 
 
 def _counts(results):

@@ -5,11 +5,10 @@ import errno
 import json
 import multiprocessing
 import os
-import resource
-import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +28,7 @@ from ccdproc import ImageFileCollection
 
 from astro_deepcr import clean_collection, clean_files, conf, cosmicray_deepcr
 from astro_deepcr.batch_files import plan_outputs
-from astro_deepcr.exceptions import DeviceError
+from astro_deepcr.exceptions import CosmicRayWarning, DeviceError
 from astro_deepcr.fits_files import find_frames
 from astro_deepcr.fits_output import (
     _this_computer,
@@ -311,6 +310,8 @@ class TestFiles:
         listed.write_text(
             f"# some\n{night / 'f0_flt.fits'}\n\n{night}/f[12]_flt.fits\n"
         )
+        clean_files(f"@{listed}")
+        listed.write_text(listed.read_text(), "utf-8-sig")  # of an editor of Windows
         table = clean_files(f"@{listed}")
         assert [Path(name).name[:2] for name in table["file"]] == ["f0", "f1", "f2"]
         # the outputs that are there now are no inputs
@@ -512,6 +513,7 @@ class TestBroken:
 
     def test_full_disk(self, night):
         """The system refuses to write on, in the middle of a file."""
+        resource = pytest.importorskip("resource")
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         try:
@@ -711,7 +713,7 @@ class TestResume:
         while process.poll() is None and not (len(done) > 1 and parts):
             done, parts = list(out.glob("f*")), list(out.glob(".part*"))
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
         done = {path: path.stat().st_mtime_ns for path in out.glob("f*")}
         assert 2 <= len(done) < 5
@@ -764,12 +766,14 @@ class TestCameras:
         changed[5] = False
         assert np.array_equal(read_crmask(done, path, 1, **writing), changed)
 
-    def test_dead_chip(self, tmp_path):
+    def test_dead_chip(self, tmp_path, capsys):
         path = self.mosaic(tmp_path / "a.fits", dead=[1])
         table = clean_files(path, inpaint="median")
         assert list(table["status"]) == ["cleaned"]
         assert "without good pixels was left as it is" in table["message"][0]
         assert table["frames"][0] == 3
+        assert main(["clean", str(path), "--overwrite", "--inpaint", "mean"]) == 0
+        assert capsys.readouterr().err.count("without good pixels was left") == 1
         with fits.open(table["output"][0]) as hdus:
             assert len(hdus) == 6
         assert np.isnan(fits.getdata(table["output"][0], 2)).all()
@@ -926,7 +930,7 @@ class TestCluster:
         def kill_one(number, result):
             if not killed:
                 children = multiprocessing.active_children()
-                os.kill(children[0].pid, signal.SIGKILL)
+                children[0].kill()
                 killed.append(children[0].pid)
 
         with conf.set_temp("weights_dir", mask_folder(weights_cache)):
@@ -964,7 +968,7 @@ class TestCluster:
         for item, result in run_on_cluster(_slowly, range(4), settings, jobs=2):
             if not found:
                 time.sleep(1.5)  # until all are done
-                os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+                multiprocessing.active_children()[0].kill()
                 time.sleep(0.3)
             found[item] = result
         assert found == {i: i for i in range(4)}
@@ -1014,13 +1018,31 @@ class TestCommand:
         table = clean_files([done], dry_run=True)
         assert "has an HDU CRMASK already" in table["message"][0]
 
+    def test_list_that_is_no_text(self, tmp_path, capsys):
+        (tmp_path / "list.txt").write_text("a.fits", "utf-16")
+        assert main(["clean", f"@{tmp_path / 'list.txt'}"]) == 1
+        assert "list.txt is no text in UTF-8" in capsys.readouterr().err
+
     def test_quiet_and_summary(self, night, capsys):
         assert main(["clean", str(night), "--quiet"]) == 0
         assert capsys.readouterr() == ("", "")
         assert main(["clean", str(night)]) == 0
-        output = capsys.readouterr().out
-        assert "5 skipped" in output
-        assert output.count("f3_flt.fits") == 1
+        output = capsys.readouterr()
+        assert "5 skipped" in output.out
+        assert output.out.count("f3_flt.fits") == 1
+        lines = output.err.splitlines()  # in a log, which shows no bar
+        assert len(lines) == 5
+        assert lines[3] == f"4/5 {night / 'f3_flt.fits'}: skipped"
+
+    def test_notes_of_each_file(self, night, capsys):
+        """Once, in full, and not as warnings of some line of ours."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CosmicRayWarning)
+            assert main(["clean", str(night), "--max-fraction", "1e-6"]) == 0
+            output = capsys.readouterr().err
+            assert output.count("of the usable pixels are flagged") == 10  # chips
+            assert main(["clean", str(night), "--max-fraction", "1e-6"]) == 0
+        assert "flagged" not in capsys.readouterr().err  # done before
 
     def test_output_is_for_one_file(self, night, capsys):
         files = sorted(map(str, night.glob("*.fits")))

@@ -242,6 +242,13 @@ class TestRefused:
         with pytest.raises(ValueError, match=match):
             cosmicray_deepcr(lazy(ccd), **options)
 
+    def test_units_of_weights(self, ccd):
+        """Known before anything is computed."""
+        ccd.unit = u.Jy
+        for function in (cosmicray_deepcr, cosmicray_probability):
+            with pytest.raises(ValueError, match="in Jy, electron is needed"):
+                function(lazy(ccd), "acs-wfc")
+
     def test_protect_of_numbers(self, ccd):
         with pytest.raises(TypeError, match="protect holds float64 values"):
             cosmicray_deepcr(lazy(ccd), protect=np.ones(SHAPE))

@@ -227,10 +227,11 @@ def test_caller_arrays_are_not_modified():
 
 
 MEMORY = """
-import resource, numpy as np
+import resource, sys, numpy as np
 from astro_deepcr.evaluation import PixelScores
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 rng = np.random.default_rng(0)
 before, scores = peak(), PixelScores()
 score = rng.random(({side}, {side}), np.float32)

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -226,9 +227,10 @@ class TestDevices:
         assert np.allclose(probability, cosmicray_probability(image * 1e4, "acs-wfc"))
 
     def run(self, code):
-        """Return what code prints in a process of its own."""
+        """Return what code, or a script, prints in a process of its own."""
+        what = [code] if isinstance(code, Path) else ["-c", code]
         return subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code],
+            [sys.executable, "-W", "ignore", *what],
             capture_output=True,
             text=True,
             timeout=300,
@@ -291,6 +293,24 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
             same = cosmicray_probability(image, "universal", device="cpu")
         forget()
         assert np.array_equal(same, expected)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_forkserver_that_knows_the_package(self, tmp_path):
+        """It imported the package, but has used no torch: all threads are there."""
+        script = tmp_path / "script.py"
+        script.write_text("""
+import multiprocessing
+def threads(_):
+    import torch
+    from astro_deepcr.devices import cpu_threads
+    with cpu_threads(2):
+        return torch.get_num_threads()
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload(["astro_deepcr"])
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        print(pool.map_async(threads, [0]).get(200))
+""")
+        assert self.run(script) == "[2]\n"
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_forked_processes(self):

@@ -5,7 +5,9 @@ import base64
 import io
 import os
 import re
+import sys
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -20,6 +22,8 @@ from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.weights import get_weights
 
 from .conftest import draw_frame
+
+BROKEN = "broken.fits" if os.name == "nt" else "<broken>.fits"
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
@@ -54,11 +58,12 @@ def folder(tmp_path):
         header.update(ccd.meta)
         header["BUNIT"] = "electron"
         fits.writeto(tmp_path / name, ccd.data, header)
-    (tmp_path / "<broken>.fits").write_text("no FITS")
+    (tmp_path / BROKEN).write_text("no FITS")
     return tmp_path
 
 
 class TestPage:
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are text elsewhere")
     def test_name_that_is_no_text(self, tmp_path, monkeypatch):
         """Names of files are bytes; those of old archives are not all UTF-8."""
         image, _ = draw_frame((48, 40), 6, seed=1)
@@ -88,7 +93,7 @@ class TestPage:
         links = [a["href"] for tag, a in found if tag == "a"]
         assert "../b%20%26%20c.fits" in links
         assert "b%20%26%20c_cleaned.fits" in links
-        assert "&lt;broken&gt;.fits cannot be read as FITS" in text
+        assert f"{escape(BROKEN)} cannot be read as FITS" in text
         for row in table[table["status"] == "cleaned"]:
             assert f'<td data-value="{row["pixels"]}">{row["pixels"]}</td>' in text
 
@@ -225,6 +230,28 @@ class TestQuality:
 def replace_data(ccd, data):
     """Return a frame with other data."""
     return CCDData(data, unit=ccd.unit, mask=ccd.mask, meta=ccd.meta)
+
+
+def test_wrong_filling_weights_are_told(folder):
+    fill = replace(get_weights(None, task="inpaint"), name="old", instruments=("X/Y",))
+    header = {"INSTRUME": "STIS"}
+    fits.setval(folder / "a.fits", "INSTRUME", value=header["INSTRUME"])
+    with pytest.warns(UserWarning, match="'old' were trained for X/Y"):
+        table = clean_files(folder / "a.fits", inpaint=fill)
+    assert "'old' were trained for X/Y" in table["message"][0]
+
+
+def test_page_on_another_drive(folder, monkeypatch):
+    """Windows has no relative names between them."""
+
+    def refuse(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", refuse)
+    clean_files(folder / "a.fits", report=folder / "r.html")
+    found = Page((folder / "r.html").read_text(encoding="utf-8")).found
+    links = [a["href"] for tag, a in found if tag == "a"]
+    assert (folder / "a.fits").as_uri() in links
 
 
 def test_wrong_weights_are_told_once_for_each_file(folder):

