@@ -13,6 +13,7 @@ import zlib
 from dataclasses import replace
 from importlib.util import find_spec
 from math import nan
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -399,7 +400,8 @@ def _check_cluster(processes, scheduler):
     if processes is not None and scheduler is not None:
         msg = f"jobs={processes} and scheduler={scheduler!r} exclude each other."
         raise ValueError(msg)
-    if processes is not None and not (isinstance(processes, int) and processes > 0):
+    whole = isinstance(processes, Integral) and not isinstance(processes, bool)
+    if processes is not None and not (whole and processes > 0):
         msg = f"jobs={processes!r} must be a whole number, 1 or more."
         raise ValueError(msg)
     if find_spec("distributed") is None:

@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -16,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from astro_deepcr.evaluation import (
     LabelledFrame,
     Method,
+    astroscrappy_method,
     compare,
     compare_inpainting,
     cosmic_conn_method,
@@ -134,6 +136,46 @@ def test_a_frame_without_cosmic_rays():
 def test_nothing_to_compare(scenarios, methods, match):
     with pytest.raises(ValueError, match=match):
         compare(scenarios, methods)
+
+
+def test_one_method_and_names(frames, tmp_path):
+    zero = Method("zero", lambda frame: np.zeros(frame.ccd.shape))
+    assert compare({"a": frames[:1]}, zero)["method"].tolist() == ["zero"]
+    assert compare({"a": frames[:1]}, "acs-wfc")["method"].tolist() == ["acs-wfc"]
+    with pytest.raises(ValueError, match="Two of the methods zero, zero have one name"):
+        compare({"a": frames}, [zero, zero])
+    names = {"Night 1": frames[:1], "night-1": frames[:1]}
+    compare(names, [zero], figures=tmp_path)
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert {"night-1-roc.png", "night-1-roc-2.png"} <= set(made)
+
+
+def test_options_of_adapters(frames):
+    """Those that a frame tells of, too."""
+    frame = frames[0]
+    in_adu = replace(frame, ccd=CCDData(frame.ccd.data, unit="adu"), gain=1.0)
+    quiet, loud = (
+        network_method("acs-wfc", gain=gain).score(in_adu) for gain in (1.0, 1e-3)
+    )
+    assert not np.array_equal(quiet, loud)
+    few, many = (
+        astroscrappy_method(readnoise=noise, sigfrac=0.5).score(frame)
+        for noise in (500.0, 5.0)
+    )
+    assert np.count_nonzero(few) < np.count_nonzero(many)
+    with pytest.raises(TypeError, match="pass sigclips"):
+        astroscrappy_method(sigclip=4)
+
+
+def test_filling_knows_the_header(frames):
+    ccd = CCDData(frames[0].ccd.data, unit="adu", meta={"GAIN": 2.0})
+    sigma = np.full(ccd.shape, 5.0)
+    clean = np.full(ccd.shape, 50.0)
+    frame = LabelledFrame(ccd, frames[0].truth, clean=clean, sigma=sigma)
+    methods = (name for name in ("median", "network"))
+    table = compare_inpainting({"a": [replace(frame, readnoise=5.0)]}, methods)
+    assert table["method"].tolist() == ["median", "network"]
+    assert len(compare_inpainting({"a": [frames[0]]}, "network")) == 1
 
 
 def test_a_wrong_score_is_an_error(frames):

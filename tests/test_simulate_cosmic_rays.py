@@ -458,6 +458,26 @@ def test_bad_batches(changes, match):
         draw_cosmic_rays((8, 8), **{**request, **changes}, generator=generator())
 
 
+@pytest.mark.parametrize("times", [600.0, 10 * u.min, [10 * u.min], [600] * u.s])
+def test_exposure_times_have_units(times):
+    detectors, environments = [Detector("x")], [Environment.l2()]
+    given = (64, 64), detectors, environments
+    expected = draw_cosmic_rays(*given, 600.0, generator=generator())
+    found = draw_cosmic_rays(*given, times, generator=generator())
+    assert found.charge.sum() > 0
+    assert torch.equal(found.charge, expected.charge)
+
+
+def test_sources_of_randomness():
+    request = (32, 32), "LSST", "L2", 100 * u.s
+    one, other = (simulate_cosmic_rays(*request, seed=s)[0] for s in (3, np.int64(3)))
+    assert np.array_equal(one, other)
+    with pytest.raises(ValueError, match="seed and rng exclude each other"):
+        simulate_cosmic_rays(*request, seed=1, rng=generator())
+    with pytest.raises(TypeError, match=r"one of torch is needed, such as torch\.Gen"):
+        simulate_cosmic_rays(*request, rng=np.random.default_rng(1))
+
+
 @pytest.mark.skipif(not REAL.exists(), reason="the shared real stamps are absent")
 def test_sizes_and_charges_are_those_of_real_cosmic_rays():
     """A coarse guard; benchmarks/simulated_vs_real_cosmic_rays.py looks closer."""

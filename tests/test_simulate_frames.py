@@ -282,6 +282,13 @@ def test_wrong_arguments(change, message):
         simulate_frames(**arguments)
 
 
+def test_numbers_and_generators():
+    frames = simulate_frames(np.int64(2), (32, 32), generator=generator())
+    assert frames.image.shape == (2, 32, 32)
+    with pytest.raises(TypeError, match="is of type int; one of torch is needed"):
+        simulate_frames(2, (32, 32), generator=42)
+
+
 @pytest.mark.parametrize("seconds", [np.array([3.0, 4.0]), [3 * u.s, 4], [3, 4] * u.s])
 def test_exposure_times_of_all_kinds(seconds):
     given = {"scenes": "flat", "generator": generator()}

@@ -118,7 +118,24 @@ def test_bad_cuts():
     with pytest.raises(ValueError, match="must be two-dimensional and alike"):
         cut_cosmic_rays(np.zeros((3, 3)), np.zeros((3, 4)))
     with pytest.raises(ValueError, match="not finite under the mask"):
-        cut_cosmic_rays(np.full((3, 3), np.nan), np.ones((3, 3)))
+        cut_cosmic_rays(np.full((3, 3), np.nan), np.ones((3, 3), bool))
+    with pytest.raises(TypeError, match="mask holds float64"):
+        cut_cosmic_rays(np.zeros((3, 3)), np.full((3, 3), 1e-3))
+
+
+def test_stamps_have_the_unit_of_their_frame():
+    mask = np.zeros((5, 5), bool)
+    mask[2, 1:4] = True
+    stamps = cut_cosmic_rays(90 * mask * u.electron, mask)
+    assert stamps[0].unit == u.electron
+    sky, rng = np.zeros((9, 9)), np.random.default_rng(1)
+    for image, has in ((sky * u.adu, "is in adu"), (sky, "has none")):
+        with pytest.raises(ValueError, match=f"in electron, and the image {has}"):
+            paste_cosmic_rays(image, stamps, 1, rng=rng)
+    pasted, _ = paste_cosmic_rays(sky * u.electron, stamps, 1, rng=rng)
+    assert pasted.unit == u.electron
+    with pytest.raises(TypeError, match="rng=42 must be a numpy"):
+        paste_cosmic_rays(sky, [STAMP], 1, rng=42)
 
 
 def test_read_stamps_round_trip(tmp_path):

@@ -255,6 +255,13 @@ class TestLabelledFrames:
         with pytest.raises(ValueError, match=match):
             LabelledFrames(*change(*frames))
 
+    @pytest.mark.parametrize("kind", [np.asarray, LabelledFrame])
+    def test_one_instead_of_a_list(self, frames, kind):
+        image, mask = frames[0][0], frames[1][0]
+        one = image if kind is np.asarray else kind(CCDData(image, unit="adu"), mask)
+        with pytest.raises(TypeError, match="is given as frames; give a list"):
+            LabelledFrames(one, mask)
+
     def test_nan(self, frames):
         image = frames[0][0].copy()
         image[3, 3:5] = np.nan
@@ -457,6 +464,9 @@ class TestSimulatedFrames:
             SimulatedFrames(pool=0)
         with pytest.raises(ValueError, match="processes=-1 0 or more"):
             SimulatedFrames(processes=-1)
+        for name in ("detectors", "scenes", "sky", "exposure_times"):
+            with pytest.raises(ValueError, match=f"{name}=.* must be one for all"):
+                SimulatedFrames(**{name: ["STIS", "LSST"]})
 
 
 class TestMixture:

@@ -487,6 +487,16 @@ class TestStopsAndGoesOn:
         with pytest.raises(TrainingError, match=r"cannot be read .*delete it"):
             fit(frames, path, **SHORT)
 
+    def test_numbers_of_numpy(self, frames, tmp_path):
+        """They come out of files, and the training goes on from them."""
+        arguments = {"widths": np.array([4, 8]), "depths": np.int64(1)}
+        numbers = {"steps": np.int64(2), "seed": np.uint32(3), "clip": np.float32(1)}
+        options = SHORT | numbers | {"arguments": arguments, "device": "cpu"}
+        weights = fit(frames, tmp_path / "a.safetensors", **options)
+        assert weights.arguments == {"widths": [4, 8], "depths": 1}
+        config = TrainingConfig(steps=np.int64(2), learning_rate=np.float32(1e-3))
+        assert {type(config.steps), type(config.learning_rate)} == {int, float}
+
 
 class TestBadInput:
     @pytest.mark.parametrize(

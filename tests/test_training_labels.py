@@ -159,6 +159,11 @@ def test_exposure_times_and_units():
         labels_from_exposures(in_adu),
         labels_from_exposures(rates),
         labels_from_exposures(big_endian, exposure_time=times),
+        labels_from_exposures(
+            big_endian,
+            exposure_time=[time * u.s for time in times],
+            readnoise=0 * u.electron,
+        ),
     ]
     for labels in others:
         for one, other in zip(labels, expected, strict=True):

@@ -10,7 +10,7 @@ from astropy.table import Table, vstack
 from .events import event_table, group_table, wrongly_flagged, wrongly_flagged_objects
 from .frames import find_fits, read_frames
 from .metrics import PixelScores
-from .peers import get_method
+from .peers import Method, get_method
 
 __all__ = [
     "FALSE_POSITIVE_RATES",
@@ -122,7 +122,7 @@ def compare(
         Name -> frames. Frames are taken one at a time, so that a generator needs
         the memory of one frame.
     methods : sequence of str or Method
-        See `get_method`.
+        See `get_method`; of different names.
     fprs : sequence of float, optional
         False-positive rates at which the true-positive rate is given.
     figures : path-like or None, optional
@@ -191,7 +191,16 @@ def evaluate_methods(scenarios, methods, *, progress=None):
         ...
     ValueError: the scenario 'none' holds no frame
     """
+    if isinstance(methods, (str, Method)):
+        methods = [methods]
     methods = [get_method(method) for method in methods]
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        msg = (
+            f"Two of the methods {', '.join(names)} have one name; rename one: "
+            "dataclasses.replace(method, name='...')."
+        )
+        raise ValueError(msg)
     if not methods or not scenarios:
         msg = f"{len(scenarios)} scenarios and {len(methods)} methods: nothing to do"
         raise ValueError(msg)

@@ -2,6 +2,7 @@
 """Figures of masks and of metrics, ready to be printed."""
 
 import re
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -257,10 +258,18 @@ def save_figures(evaluations, folder):
     for scenario, results in evaluations.items():
         for kind, figure in _comparison_figures(results):
             name = re.sub(r"[^\w.-]+", "-", f"{scenario}-{kind}").lower()
-            paths.append(folder / f"{name}.png")
+            others = [path.stem for path in paths]
+            # Names may differ in what no file has.
+            paths.append(folder / f"{_new_name(name, others)}.png")
             figure.savefig(paths[-1], dpi=110, bbox_inches="tight")
             _close(figure)
     return paths
+
+
+def _new_name(name, others):
+    """Return a name that is not among others: with a number, if need be."""
+    numbers = (f"{name}-{i}" for i in count(2))
+    return next(new for new in chain([name], numbers) if new not in others)
 
 
 def _comparison_figures(results):

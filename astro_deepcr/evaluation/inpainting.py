@@ -124,7 +124,7 @@ def compare_inpainting(
     >>> bool(table["rms"][0] < 1)
     True
     """
-    rows = []
+    methods, rows = [methods] if isinstance(methods, str) else list(methods), []
     for scenario, frames in scenarios.items():
         parts = {method: [] for method in methods}
         for frame in frames:
@@ -152,6 +152,7 @@ def _fill(frame, method):
     ccd = CCDData(
         frame.ccd.data,
         unit=frame.ccd.unit,
+        meta=frame.ccd.meta,
         mask=frame.bad,
         uncertainty=StdDevUncertainty(np.asarray(frame.sigma)),
     )

@@ -14,7 +14,11 @@ __all__ = ["PixelCurve", "PixelScores", "reliability_curve"]
 
 def _count_at_least(chunks, thresholds):
     """Count the values >= each threshold in chunks that are sorted."""
-    below = (np.searchsorted(chunk, thresholds, side="left") for chunk in chunks)
+    # In their own precision, in which 0.9 is 0.9.
+    below = (
+        np.searchsorted(chunk, np.asarray(thresholds, chunk.dtype), side="left")
+        for chunk in chunks
+    )
     return sum(c.size for c in chunks) - sum(below, np.zeros(len(thresholds), int))
 
 

@@ -99,9 +99,10 @@ def network_method(weights, threshold=None, **kwargs):
     entry = get_weights(weights)
 
     def score(frame):
+        options = {"gain": frame.gain} | kwargs
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", WeightsMismatchWarning)
-            return cosmicray_probability(frame.ccd, entry, gain=frame.gain, **kwargs)
+            return cosmicray_probability(frame.ccd, entry, **options)
 
     return Method(
         entry.name, score, entry.threshold if threshold is None else threshold
@@ -135,20 +136,23 @@ def astroscrappy_method(name="astroscrappy", sigclips=SIGCLIPS, **kwargs):
     4.5
     """
 
+    if "sigclip" in kwargs:
+        msg = "sigclip is what the score is made of; pass sigclips, a list of them."
+        raise TypeError(msg)
+
     def score(frame):
         from astroscrappy import detect_cosmics
 
+        options = {
+            "inmask": frame.bad,
+            "sigfrac": _SIGFRAC,
+            "gain": 1.0,
+            "readnoise": frame.readnoise,
+            "satlevel": frame.saturation,
+        } | kwargs
+
         def flag(sigclip):
-            return detect_cosmics(
-                frame.electrons,
-                inmask=frame.bad,
-                sigclip=sigclip,
-                sigfrac=_SIGFRAC,
-                gain=1.0,
-                readnoise=frame.readnoise,
-                satlevel=frame.saturation,
-                **kwargs,
-            )[0]
+            return detect_cosmics(frame.electrons, sigclip=sigclip, **options)[0]
 
         return _highest_flagging(flag, sigclips)
 

@@ -71,7 +71,7 @@ def build_model(architecture, arguments):
             f"has {', '.join(sorted(ARCHITECTURES))}. A newer version may."
         )
         raise WeightsError(msg) from None
-    except TypeError as err:
+    except (TypeError, ValueError) as err:
         msg = f"The architecture {architecture!r} does not take {arguments}: {err}."
         raise WeightsError(msg) from None
 

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A family of fast U-Nets of plain convolutions."""
 
+from numbers import Integral
+
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
@@ -397,7 +399,8 @@ def _halve(x):
 def _check(widths, depths, stem, detail, stretches):
     """Return widths and depths as tuples of the same length."""
     widths = tuple(widths)
-    depths = (depths,) * len(widths) if isinstance(depths, int) else tuple(depths)
+    whole = isinstance(depths, Integral)
+    depths = (depths,) * len(widths) if whole else tuple(depths)
     if not widths or len(depths) != len(widths) or min(*widths, *depths) < 1:
         msg = (
             f"widths={widths} and depths={depths} must be as many numbers, 1 or more: "

@@ -16,6 +16,23 @@ def check_device(device):
         raise ValueError(msg)
 
 
+def check_generator(generator, device):
+    """Raise TypeError or ValueError unless it is one of torch, on the device."""
+    if not isinstance(generator, torch.Generator):
+        msg = (
+            f"The generator is of type {type(generator).__name__}; one of torch is "
+            "needed, such as torch.Generator().manual_seed(1)."
+        )
+        raise TypeError(msg)
+    if generator.device.type != torch.device(device).type:
+        msg = (
+            f"The generator is on {generator.device} but device={device!r}; make it "
+            f"with torch.Generator({str(device)!r}), or pass device="
+            f"{str(generator.device)!r}."
+        )
+        raise ValueError(msg)
+
+
 class Draws:
     """
     Draw parameters for ``n`` things at once (frames, stars, lines).

@@ -25,8 +25,9 @@ class CosmicRayTruth:
     mask : `~numpy.ndarray` of bool
         Pixels where cosmic rays left at least three times the noise.
     ignore : `~numpy.ndarray` of bool
-        Pixels that no method can be judged by: hit by less charge than that, or hit
-        where light has saturated the pixel already.
+        Pixels that no method can be judged by: hit by less charge than that, but by
+        half a sigma (or two electrons) or more, or hit where light has saturated the
+        pixel already.
     charge : `~astropy.units.Quantity`
         Charge of cosmic rays, in electron.
     event_id : `~numpy.ndarray` of int

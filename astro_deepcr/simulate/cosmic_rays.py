@@ -10,7 +10,7 @@ from astropy import units as u
 from astropy.table import QTable
 
 from ..devices import resolve_device
-from ._random import Draws, check_device
+from ._random import Draws, check_device, check_generator
 from ._raster import bloom, rasterise
 from ._tracks import draw_particles, free_charges
 from .detectors import get_detector
@@ -37,7 +37,7 @@ class CosmicRays:
     events : dict of `torch.Tensor`
         One-dimensional: ``frame``, ``kind`` (index in ``KINDS``),
         ``energy`` (MeV), ``row`` and ``column`` of entry, ``polar`` and ``azimuth``
-        angle (rad), ``length`` in the silicon (um), ``charge`` inside the frame
+        angle (rad), ``length`` of a straight path (um), ``charge`` inside the frame
         (electrons) and ``pixels`` above three times the read noise.
     """
 
@@ -67,7 +67,7 @@ def draw_cosmic_rays(
         One per frame.
     environments : list of Environment
         One per frame.
-    exposure_times : array-like
+    exposure_times : array-like or `~astropy.units.Quantity`
         Seconds, one per frame or one for all.
     generator : `torch.Generator`
         Source of all randomness, on ``device``.
@@ -98,6 +98,8 @@ def draw_cosmic_rays(
     >>> batch.charge.shape
     torch.Size([2, 64, 64])
     """
+    check_generator(generator, device)
+    exposure_times = _seconds(exposure_times)
     _check_batch(detectors, environments, exposure_times, rate_factors)
     shape, device = _check_shape(shape), torch.device(device)
     geometry = torch.tensor(
@@ -222,7 +224,9 @@ def simulate_cosmic_rays(
         gives the pixel most charge.
     events : `~astropy.table.QTable`
         Kind, energy, row and column of entry (pixels, centre of the first pixel at 0),
-        polar and azimuth angle (from +x towards +y), length in the silicon, charge
+        polar and azimuth angle (from +x towards +y), length of the straight path
+        through the silicon (also if the particle stops before its end; 0 of electrons,
+        whose paths are not straight), charge
         inside the frame, and number of pixels above three times the read noise.
 
     Raises
@@ -247,7 +251,10 @@ def simulate_cosmic_rays(
     check_device(device)
     if rng is None:
         rng = torch.Generator(device)
-        rng.seed() if seed is None else rng.manual_seed(seed)
+        rng.seed() if seed is None else rng.manual_seed(int(seed))
+    elif seed is not None:
+        msg = "seed and rng exclude each other; give one of them."
+        raise ValueError(msg)
     drawn = draw_cosmic_rays(
         shape, [detector], [environment], seconds, generator=rng, device=device
     )
@@ -289,6 +296,13 @@ def _check_batch(detectors, environments, exposure_times, rate_factors):
         if not np.all((values >= 0) & np.isfinite(values)):
             msg = f"{name}={values} must be finite and 0 or more."
             raise ValueError(msg)
+
+
+def _seconds(times):
+    """Return times, or quantities of time, in seconds."""
+    if isinstance(times, (u.Quantity, list, tuple)):
+        return u.Quantity(times, u.s).value
+    return times
 
 
 def _check_time(exposure_time):

@@ -2,13 +2,14 @@
 """Frames of any kind of scene, with cosmic rays and exact truth."""
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch.nn import functional
 
 from . import nuisances as effects
 from ._cameras import check_scenes, draw_cameras
-from ._random import Draws, check_device, per_frame
+from ._random import Draws, check_device, check_generator, per_frame
 from .cosmic_rays import draw_cosmic_rays
 from .scenes import Setting, draw_scenes
 
@@ -204,20 +205,15 @@ def simulate_frames(
 
 
 def _check(n, shape, generator, device):
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         msg = f"n={n!r} must be a whole number of frames, 1 or more."
         raise ValueError(msg)
     check_device(device)
     if not hasattr(shape, "__len__") or len(shape) != 2 or min(shape) < 32:
         msg = f"shape={shape!r} must be two numbers, 32 or more: rows and columns."
         raise ValueError(msg)
-    if generator.device.type != torch.device(device).type:
-        msg = (
-            f"The generator is on {generator.device} but device={device!r}; make it "
-            "with torch.Generator(device)."
-        )
-        raise ValueError(msg)
-    return Draws(generator, n)
+    check_generator(generator, device)
+    return Draws(generator, int(n))
 
 
 def _setting(rng, shape, cameras):

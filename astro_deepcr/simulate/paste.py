@@ -7,6 +7,8 @@ import numpy as np
 from astropy import units as u
 from scipy import ndimage
 
+from ..images import parse_mask
+
 __all__ = ["cut_cosmic_rays", "paste_cosmic_rays", "read_stamps"]
 
 
@@ -68,7 +70,7 @@ def cut_cosmic_rays(frame, mask, background=0.0):
 
     Parameters
     ----------
-    frame : array-like
+    frame : array-like, `~astropy.units.Quantity` or `~astropy.nddata.CCDData`
         Two-dimensional; in electrons, if the stamps are pasted on electrons.
     mask : array-like of bool
         Where the cosmic rays are; pixels that touch, also at corners, are one stamp.
@@ -77,13 +79,16 @@ def cut_cosmic_rays(frame, mask, background=0.0):
 
     Returns
     -------
-    stamps : list of `~numpy.ndarray`
-        Two-dimensional; 0 outside the cosmic ray, never negative.
+    stamps : list of `~numpy.ndarray` or `~astropy.units.Quantity`
+        Two-dimensional, in the unit of the frame, if it has one; 0 outside the cosmic
+        ray, never negative.
 
     Raises
     ------
     ValueError
         If shapes differ, or a masked pixel is not finite.
+    TypeError
+        If the mask holds neither booleans nor integers.
 
     Examples
     --------
@@ -97,23 +102,24 @@ def cut_cosmic_rays(frame, mask, background=0.0):
     unit = getattr(frame, "unit", None)
     frame = np.asarray(getattr(frame, "value", frame), dtype=float)
     background = in_unit_of(background, unit, "background")
-    mask = np.asarray(mask, dtype=bool)
-    if frame.ndim != 2 or frame.shape != mask.shape:
+    if frame.ndim != 2 or frame.shape != np.shape(mask):
         msg = (
-            f"frame of shape {frame.shape} and mask of shape {mask.shape} must be "
+            f"frame of shape {frame.shape} and mask of shape {np.shape(mask)} must be "
             "two-dimensional and alike."
         )
         raise ValueError(msg)
+    mask = parse_mask(mask, frame.shape, "mask")
     charge = np.where(mask, frame - background, 0.0)
     if not np.all(np.isfinite(charge)):
         msg = "frame - background is not finite under the mask; unmask such pixels."
         raise ValueError(msg)
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
     charge = np.maximum(charge, 0.0)
-    return [
+    stamps = [
         charge[place] * (labels[place] == label)
         for label, place in enumerate(ndimage.find_objects(labels), start=1)
     ]
+    return stamps if unit is None else [u.Quantity(stamp, unit) for stamp in stamps]
 
 
 def paste_cosmic_rays(
@@ -167,6 +173,9 @@ def paste_cosmic_rays(
     >>> int(mask.sum()), float(pasted.max())
     (6, 900.0)
     """
+    if not isinstance(rng, np.random.Generator):
+        msg = f"rng={rng!r} must be a numpy.random.Generator: numpy.random.default_rng."
+        raise TypeError(msg)
     values = np.asarray(getattr(image, "value", image), dtype=float)
     stamps = [_check_stamp(stamp, getattr(image, "unit", None)) for stamp in stamps]
     _check_request(values, stamps, number, charge_factor)
@@ -213,7 +222,8 @@ def in_unit_of(values, unit, name):
     try:
         return values.to_value(unit or u.dimensionless_unscaled)
     except u.UnitConversionError:
-        msg = f"{name} is in {values.unit}, and the image in {unit}; convert it first."
+        has = "has none" if unit is None else f"is in {unit}"
+        msg = f"{name} is in {values.unit}, and the image {has}; convert it first."
         raise ValueError(msg) from None
 
 

@@ -105,7 +105,8 @@ def _exposure_times(ccds, exposure_time):
         keyword in meta for meta in metas if meta for keyword in EXPOSURE_KEYWORDS
     ):
         return [None] * len(ccds)
-    if isinstance(exposure_time, str) or np.ndim(exposure_time) == 0:
+    several = isinstance(exposure_time, (list, tuple)) or np.ndim(exposure_time)
+    if isinstance(exposure_time, str) or not several:
         exposure_time = [exposure_time] * len(ccds)
     if len(exposure_time) != len(ccds):
         msg = (

@@ -98,7 +98,8 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
 
     With ``clean``, cosmic rays that the frames are known to hold are left out.
     """
-    if isinstance(frames, (str, Path, CCDData)):
+    one = isinstance(frames, (str, Path, CCDData)) or not hasattr(frames, "__len__")
+    if one or (isinstance(frames, np.ndarray) and frames.ndim < 3):
         msg = f"One {type(frames).__name__} is given as frames; give a list of them."
         raise TypeError(msg)
     if not len(frames):

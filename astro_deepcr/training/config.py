@@ -2,6 +2,7 @@
 """The numbers that a training is told."""
 
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 
 import numpy as np
 from astropy import units as u
@@ -118,6 +119,8 @@ class TrainingConfig:
     save_every: int = 500
 
     def __post_init__(self):
+        for name, value in plain_values(vars(self)).items():
+            object.__setattr__(self, name, value)
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in _LIMITS and not (
@@ -147,9 +150,26 @@ def check_keys(where, table, known):
         raise ValueError(msg)
 
 
+def check_one_for_all(options):
+    """Raise ValueError for options of the simulator that hold one for each frame."""
+    for name, value in options.items():
+        if isinstance(value, (list, tuple)) or np.ndim(value):
+            msg = (
+                f"{name}={value!r} must be one for all frames, since batches have "
+                "different sizes; for several use Mixture([SimulatedFrames(...), ...])."
+            )
+            raise ValueError(msg)
+
+
+def plain_values(given):
+    """Return a dictionary whose NumPy numbers and arrays are those of Python."""
+    kinds = (np.generic, np.ndarray)
+    return {k: v.tolist() if isinstance(v, kinds) else v for k, v in given.items()}
+
+
 def check_about(about):
     """Return what a weights file is to say of itself, of the types that it holds."""
-    about = {k: v.item() if isinstance(v, np.generic) else v for k, v in about.items()}
+    about = plain_values(about)
     if "instruments" in about:
         given = about["instruments"]
         about["instruments"] = (given,) if isinstance(given, str) else tuple(given)
@@ -173,7 +193,7 @@ def check_about(about):
 
 def _check(name, value, *, whole):
     low, high = _LIMITS[name]
-    kind = int if whole else (int, float)
+    kind = Integral if whole else Real
     if isinstance(value, bool) or not isinstance(value, kind):
         msg = f"{name}={value!r} must be a {'whole ' * whole}number."
         raise TypeError(msg)

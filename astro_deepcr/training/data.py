@@ -21,7 +21,7 @@ from ..simulate.paste import cut_cosmic_rays, in_unit_of, paste_cosmic_rays
 from ._batch import Batch, measure_images
 from ._frames import cut_frames, parse_frames
 from ._hiding import hide_pixels
-from .config import check_keys
+from .config import check_keys, check_one_for_all
 
 __all__ = ["LabelledFrames", "PastedCosmicRays", "SimulatedFrames"]
 
@@ -100,6 +100,7 @@ class SimulatedFrames:
             raise ValueError(msg)
         known = signature(simulate_frames).parameters.keys() - _CHOSEN_HERE
         check_keys("SimulatedFrames", options, known)
+        check_one_for_all(options)
         self.every, self.fresh, self.pool, self.side = every, fresh, pool, side
         self.processes, self.hide, self.options = processes, hide, options
         self.task = "inpaint" if hide else "mask"

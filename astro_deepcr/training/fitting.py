@@ -18,7 +18,7 @@ from ._batch import Batch, InputForm, Key
 from ._progress import Reporter
 from ._team import gather_team
 from .checkpoint import identify, load_checkpoint, save_checkpoint
-from .config import TrainingConfig, check_about, check_keys
+from .config import TrainingConfig, check_about, check_keys, plain_values
 from .mixture import split_data
 from .tasks import TASKS, check_channels
 from .teacher import soften
@@ -406,7 +406,7 @@ def _check_output(output):
 def _describe(output, task, start, architecture, arguments, about):
     """Return the entry of the weights to be, but for what only training tells."""
     check_keys("about", about, _ABOUT)
-    about = check_about(about)
+    about, arguments = check_about(about), plain_values(arguments or {})
     if task not in TASKS:
         msg = f"task={task!r} is not known; choose one of {', '.join(TASKS)}."
         raise ValueError(msg)
@@ -415,11 +415,11 @@ def _describe(output, task, start, architecture, arguments, about):
         spec = {k: v for k, v in old.to_spec().items() if k not in _OF_START_ONLY}
         before = old.trained_on or old.name
         spec["trained_on"] = f"{before}; then tuned"
-        spec["arguments"] = dict(old.arguments) | dict(arguments or {})
+        spec["arguments"] = dict(old.arguments) | arguments
     else:
         spec = {
             "architecture": architecture or TASKS[task].architecture,
-            "arguments": dict(arguments or {}),
+            "arguments": arguments,
             "normalization": "sky-noise-asinh",
             "task": task,
         }

@@ -13,6 +13,7 @@ from astropy.nddata import CCDData, bitmask
 from scipy import ndimage
 
 from ..images import parse_image
+from ..units import parse_readnoise
 from ._exposures import make_aligner, parse_exposures
 from ._labelled import CosmicRayLabels, label_exposure, measure_fractions
 from ._rejection import Limits, judge, match_level, order_statistics
@@ -70,7 +71,7 @@ def labels_from_exposures(
         the header. Where no header has it, the exposure times are taken as equal.
     saturation : float, optional
         Pixels at or above this level, in the unit of the exposures, are ignored.
-    readnoise : float, optional
+    readnoise : float or `~astropy.units.Quantity`, optional
         Smallest noise assumed, in electrons. The noise of the sky itself is
         measured.
     snr : float, optional
@@ -285,7 +286,7 @@ def _parse_limits(snr, neighbor_snr, derivative_scale, readnoise):
     _check_number("snr", snr)
     _check_number("neighbor_snr", neighbor_snr)
     _check_number("derivative_scale", derivative_scale, zero=True)
-    _check_number("readnoise", readnoise, zero=True)
+    readnoise = parse_readnoise(readnoise)
     if neighbor_snr > snr:
         msg = (
             f"neighbor_snr={neighbor_snr} must not exceed snr={snr}: pixels that touch "

@@ -56,6 +56,7 @@ def list_weights(task=None):
     >>> 'acs-wfc' in list_weights('mask')
     True
     """
+    _check_task(task)
     return sorted(w.name for w in REGISTRY.values() if task in (None, w.task))
 
 
@@ -101,6 +102,7 @@ def get_weights(weights=None, *, task="mask", meta=None):
     >>> get_weights('auto', meta={'INSTRUME': 'WFC3', 'DETECTOR': 'UVIS'}).name
     'wfc3-uvis'
     """
+    _check_task(task)
     if weights is None:
         entry = REGISTRY[_DEFAULTS[task or "mask"]]
     elif isinstance(weights, Weights):
@@ -139,6 +141,8 @@ def fetch_weights(weights=None):
     ------
     ~astro_deepcr.exceptions.WeightsError
         If it cannot be found or fetched, or is not the file it should be.
+    ValueError
+        If there are no weights of that name.
 
     Examples
     --------
@@ -169,7 +173,9 @@ def export_weights(directory, weights=None):
     Raises
     ------
     ~astro_deepcr.exceptions.WeightsError
-        If weights are not found, or two of them are in files of the same name.
+        If files are not found, or two weights are in files of the same name.
+    ValueError
+        If there are no weights of some name.
 
     Examples
     --------
@@ -286,6 +292,12 @@ def register_weights(weights, *, overwrite=False):
         raise ValueError(msg)
     REGISTRY[entry.name] = entry
     return entry
+
+
+def _check_task(task):
+    if task is not None and task not in _DEFAULTS:
+        msg = f"task={task!r} is not known; choose 'mask', 'inpaint' or None."
+        raise ValueError(msg)
 
 
 def _look_up(weights, task=None):

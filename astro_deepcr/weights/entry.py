@@ -9,6 +9,9 @@ import numpy as np
 
 from ..exceptions import WeightsError
 
+# Rates that float32 makes a little smaller are those that were measured.
+_LESS = 1 - 1e-6
+
 __all__ = ["Weights"]
 
 
@@ -153,7 +156,8 @@ class Weights:
             )
             raise ValueError(msg)
         rates = [point[0] for point in points]
-        if not (np.isscalar(fpr) and rates[0] <= fpr <= rates[-1]):
+        inside = np.isscalar(fpr) and rates[0] * _LESS <= fpr <= rates[-1] / _LESS
+        if not inside:
             msg = (
                 f"fpr={fpr} is outside of what was measured for the weights "
                 f"{self.name!r}: {rates[0]} to {rates[-1]}. Pass threshold= instead."

@@ -12,6 +12,8 @@ import pickle
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from ..exceptions import WeightsError
 from .entry import Weights
 
@@ -108,6 +110,11 @@ def load_state(path):
     return load_file(path)
 
 
+def _of_numpy(value):
+    """Return a number, or an array, of NumPy as JSON can tell it."""
+    return np.asarray(value).tolist()
+
+
 def save_weights(path, state, weights):
     """
     Write a weights file.
@@ -152,7 +159,10 @@ def save_weights(path, state, weights):
     if path.suffix != ".safetensors":
         msg = f"A weights file must be called *.safetensors, not {path.name}."
         raise ValueError(msg)
-    metadata = {_SPEC_KEY: json.dumps(weights.to_spec())}
+    if not path.parent.is_dir():
+        msg = f"There is no directory {path.parent} to write {path.name} to."
+        raise WeightsError(msg)
+    metadata = {_SPEC_KEY: json.dumps(weights.to_spec(), default=_of_numpy)}
     state = {key: value.contiguous() for key, value in state.items()}
     content = save(state, metadata)
     try:
