@@ -16,8 +16,10 @@ def pytest_configure():
     """Name the packages whose versions matter in the header."""
     from astro_deepcr import __version__, conf
 
-    # Tests compare to the last digits, whatever the processor is good at.
-    conf.precision = "float32"
+    # Tests compare to the last digits, whatever the computer is good at, and whatever
+    # its user has set.
+    conf.reset()
+    conf.precision, conf.device = "float32", "cpu"
 
     PYTEST_HEADER_MODULES.clear()
     for name in ("numpy", "scipy", "astropy", "ccdproc", "torch", "skimage"):

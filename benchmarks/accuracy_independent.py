@@ -12,11 +12,12 @@ skirts are missing) and carry noise of their own.
 """
 
 import argparse
+from dataclasses import replace
 
 from _independent import SCENARIOS, independent_frames, save_mosaic
 from _options import add_options, print_table, start
 
-from astro_deepcr.evaluation import compare, network_method
+from astro_deepcr.evaluation import compare, get_method
 
 
 def main():
@@ -45,7 +46,11 @@ def main():
         for name in args.scenarios
     }
     if args.threshold:
-        args.methods = [network_method(m, args.threshold) for m in args.methods]
+        methods = [get_method(method) for method in args.methods]
+        args.methods = [
+            replace(m, threshold=args.threshold) if m.is_probability else m
+            for m in methods
+        ]
     table = compare(
         scenarios, args.methods, figures=args.figures, progress=args.progress
     )

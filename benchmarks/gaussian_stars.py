@@ -54,7 +54,7 @@ def main():
             frame, cores = draw_frame(fwhm, peak)
             row = {"fwhm": fwhm, "peak": peak, "pixels": np.count_nonzero(cores)}
             for method in methods:
-                flagged = method.score(frame) > method.threshold
+                flagged = method.score(frame) >= method.threshold
                 row[method.name] = np.mean(flagged[cores])
             rows.append(row)
     print_table(Table(rows), ".2f")

@@ -13,9 +13,12 @@ and bfloat16 where the processor has no instructions for it.
 """
 
 import argparse
+import contextlib
+import ctypes
 import importlib.metadata
 import importlib.util
 import multiprocessing
+import os
 import statistics
 import threading
 import time
@@ -99,6 +102,12 @@ def prepare_ours(weights, precision, inpaint, args):
     )
 
 
+def give_memory_back():
+    """Let the C library return freed memory to the system, where it can."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def serve(connection, name, args):
     """Run in a process of its own: do the work once for each request."""
     warnings.simplefilter("ignore")
@@ -109,6 +118,7 @@ def serve(connection, name, args):
     image = make_frame(args.side)
     work(image[:512, :512].copy())
     process = psutil.Process()
+    give_memory_back()  # what the C library keeps counts for each method alike
     idle = process.memory_info().rss
     while connection.recv():
         peak, over = [0], threading.Event()
@@ -130,6 +140,8 @@ def serve(connection, name, args):
 
 def measure(names, args):
     """Return name -> list of (seconds, MiB), after one round that does not count."""
+    # Also for those whose OpenMP is not that of torch.
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     context = multiprocessing.get_context("spawn")
     found = {name: [] for name in names}
     for turn in range(args.rounds):

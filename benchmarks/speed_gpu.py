@@ -26,7 +26,7 @@ import astro_deepcr
 from astro_deepcr import conf, inference
 from astro_deepcr.devices import resolve_device
 from astro_deepcr.simulate import make_cosmicray_ccd
-from astro_deepcr.tiling import cut_tile, plan_tiles
+from astro_deepcr.tiling import common_inside, cut_tile, plan_tiles
 from astro_deepcr.weights import get_weights
 
 
@@ -63,7 +63,7 @@ def copy_speed(device, repeats):
     return 2 * number / timed(lambda: b.copy_(a), device, repeats)
 
 
-def demand(network, x):
+def demand(network, x, inside):
     """Return the operations of a network, and the bytes its convolutions move."""
     moved = [0]
 
@@ -74,37 +74,42 @@ def demand(network, x):
     layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     with FlopCounterMode(display=False) as counter:
-        network(x)
+        network(x, inside)
     for hook in hooks:
         hook.remove()
     return counter.get_total_flops(), moved[0]
 
 
 def device_batches(image, entry, device, dtype):
-    """Return the tiles of a frame, in batches on the device."""
+    """Return the tiles of a frame, in batches on the device, and what is wanted."""
     size = conf.tile_size or inference._TILE_SIZE[device.type]
     number = conf.batch_size or inference._BATCH_SIZE[device.type]
     tiles = plan_tiles(image.shape, size, entry.halo, entry.stride)
-    cuts = [cut_tile(image[np.newaxis], tile) for tile in tiles]
-    batches = (np.stack(cuts[i : i + number]) for i in range(0, len(cuts), number))
-    form = torch.channels_last
-    return [torch.from_numpy(b).to(device, dtype, memory_format=form) for b in batches]
+    batches = []
+    for i in range(0, len(tiles), number):
+        some = tiles[i : i + number]
+        x = np.stack([cut_tile(image[np.newaxis], tile) for tile in some])
+        x = torch.from_numpy(x).to(device, dtype, memory_format=torch.channels_last)
+        batches.append((x, common_inside(some)))
+    return batches
 
 
 def measure(name, image, device, args, copied):
     """Return one row of the table."""
     entry = get_weights(name)
     dtype = inference._choose_precision(entry, device)
+    if dtype is torch.int8:  # of a processor, whose operations nothing here counts
+        dtype = torch.float32
     network = inference._load_network(entry, device, dtype)
     batches = device_batches(image, entry, device, next(network.parameters()).dtype)
 
     def run_network():
         for batch in batches:
-            network(batch)
+            network(*batch)
 
     with torch.inference_mode():
         alone = timed(run_network, device, args.repeats)
-        both = [demand(network, batch) for batch in batches]
+        both = [demand(network, *batch) for batch in batches]
     flop, moved = (sum(values) for values in zip(*both, strict=True))
     peak = matmul_speed(device, dtype, args.repeats)
     limit = max(flop / peak, moved / copied)

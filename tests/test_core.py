@@ -34,6 +34,7 @@ from astro_deepcr.exceptions import (
     TooManyCosmicRaysWarning,
     WeightsMismatchWarning,
 )
+from astro_deepcr.masks import find_cosmic_rays
 from astro_deepcr.simulate import make_cosmicray_ccd
 from astro_deepcr.weights import get_weights
 
@@ -202,6 +203,13 @@ class TestMasks:
         assert not crmask[truth].any()
         assert np.array_equal(cleaned[truth], image[truth])
 
+    def test_neighbor_threshold_is_that_of_the_masks(self, frame):
+        probability = cosmicray_probability(frame[0])
+        _, crmask = cosmicray_deepcr(frame[0], threshold=0.9, neighbor_threshold=0.05)
+        expected = find_cosmic_rays(probability, 0.9, neighbor_threshold=0.05)
+        assert np.array_equal(crmask, expected)
+        assert crmask.sum() > (probability >= 0.9).sum()
+
     def test_grow_and_neighbors_only_add(self, frame):
         image, _ = frame
         _, plain = cosmicray_deepcr(image)
@@ -287,14 +295,47 @@ class TestUnits:
         ],
     )
     def test_same_mask_in_any_unit(self, frame, reference, unit, factor, arguments):
-        u.add_enabled_units([u.def_unit("kelectron", 1000 * u.electron)])
         meta = {"EXPTIME": 500.0, "GAIN": 2.0}
-        ccd = CCDData(frame[0] / np.float32(factor), unit=unit, meta=meta)
-        cleaned = cosmicray_deepcr(ccd, **arguments)
-        assert cleaned.unit == u.Unit(unit)
+        with u.add_enabled_units([u.def_unit("kelectron", 1000 * u.electron)]):
+            ccd = CCDData(frame[0] / np.float32(factor), unit=unit, meta=meta)
+            cleaned = cosmicray_deepcr(ccd, **arguments)
+            assert cleaned.unit == u.Unit(unit)
         assert np.array_equal(cleaned.mask, reference)
         values = cleaned.data[reference] * factor
         assert abs(np.median(values) - 100) < 10
+
+    @pytest.mark.parametrize(
+        ("unit", "factor", "arguments"),
+        [
+            ("adu", 2.0, {}),
+            ("adu", 2.0, {"gain": 2.0 * u.electron / u.adu}),
+            ("electron / s", 500.0, {"exposure_time": 500.0}),
+            ("adu / s", 1000.0, {}),
+        ],
+    )
+    def test_weights_in_electrons(self, frame, unit, factor, arguments):
+        """Both networks are given electrons, and what they give is in the unit."""
+        image, truth = frame
+        bad = np.zeros(truth.shape, bool)
+        bad[20:23, 20:23] = True
+        image = np.where(bad, 60_000, image)  # as a core that is saturated
+        meta = {"EXPTIME": 500.0, "GAIN": 2.0}
+        frames = (
+            CCDData(image, unit="electron", mask=bad),
+            CCDData(image / np.float32(factor), unit=unit, meta=meta, mask=bad),
+        )
+        fill = "inpaint-acs-wfc-f606w-2-32"
+        p, q = (
+            cosmicray_probability(ccd, "acs-wfc", **given)
+            for ccd, given in zip(frames, ({}, arguments), strict=True)
+        )
+        assert np.allclose(p, q, atol=1e-4)
+        assert p[truth & ~bad].mean() > 0.5
+        one, other = (
+            inpaint_cosmicrays(ccd, truth & ~bad, fill, **given).data
+            for ccd, given in zip(frames, ({}, arguments), strict=True)
+        )
+        assert np.allclose(other * factor, one, rtol=1e-3)
 
     def test_gain_of_plain_array(self, frame, reference):
         assert np.array_equal(cosmicray_deepcr(frame[0] / 2, gain=2)[1], reference)
@@ -310,6 +351,31 @@ class TestUnits:
         electrons = inpaint_cosmicrays(image * u.electron, truth, "network")
         adu = inpaint_cosmicrays(image / 2 * u.adu, truth, "network", gain=2)
         assert np.allclose(adu.value * 2, electrons.value, rtol=1e-4)
+
+    @pytest.mark.parametrize(
+        "method", ["median", "mean", "idw", "biharmonic", "network"]
+    )
+    def test_masked_pixels_tell_nothing_of_their_neighbours(self, method):
+        image = np.random.default_rng(0).normal(100, 5, (64, 64))
+        bad, hit = np.zeros((2, 64, 64), bool)
+        bad[30:33, 28:31] = hit[31, 31:34] = True
+        image[bad], image[hit] = 30_000, 5_000
+        ccd = CCDData(image, unit="electron", mask=bad)
+        filled = inpaint_cosmicrays(ccd, hit, method)
+        assert np.abs(filled.data[hit] - 100).max() < 15
+        assert np.array_equal(filled.data[bad], image[bad])
+
+    def test_masks_of_filled_frames(self, ccd):
+        hit = np.zeros(ccd.shape, bool)
+        hit[40, 40:50] = True
+        old = ccd.mask.copy()
+        filled = inpaint_cosmicrays(ccd, hit, "median")
+        assert np.array_equal(filled.mask, old | hit)
+        assert filled.meta["CRNPIX"] == hit.sum()
+        assert filled.meta["CRFILL"] == "median"
+        other = inpaint_cosmicrays(ccd, hit, update_mask=False, add_keyword=False)
+        assert np.array_equal(other.mask, old)
+        assert dict(other.meta) == dict(ccd.meta)
 
     def test_background(self, frame):
         image, _ = frame

@@ -458,6 +458,27 @@ def test_bad_batches(changes, match):
         draw_cosmic_rays((8, 8), **{**request, **changes}, generator=generator())
 
 
+def test_events_are_where_and_as_the_table_says():
+    detector = get_detector("DECam")
+    _, event_id, events = simulate_cosmic_rays(
+        (96, 256), detector, one_species("proton", RATE), 900 * u.s, seed=4
+    )
+    off, turned = [], []
+    for number, event in enumerate(events, 1):
+        y, x = np.nonzero(event_id == number)
+        if y.size < 12 or not (y.min() > 0 and y.max() < 95):
+            continue
+        reach = event["length"] * np.sin(event["polar"]) / detector.pixel_size
+        off.append(np.hypot(y - event["row"], x - event["column"]).min())
+        if reach.decompose() > 8:
+            along = np.linalg.eigh(np.cov(x, y))[1][:, -1]
+            angle = np.arctan2(along[1], along[0]) - event["azimuth"].to_value("rad")
+            turned.append(abs(np.sin(angle)))
+    assert len(off) > 20 < len(turned)
+    assert np.median(off) < 2
+    assert np.median(turned) < np.sin(np.radians(10))
+
+
 @pytest.mark.parametrize("times", [600.0, 10 * u.min, [10 * u.min], [600] * u.s])
 def test_exposure_times_have_units(times):
     detectors, environments = [Detector("x")], [Environment.l2()]

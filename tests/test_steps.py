@@ -253,6 +253,15 @@ class TestFill:
         filled, _ = fill_pixels(image, hit, bad, method)
         assert np.allclose(filled, plane[hit], atol=6)
 
+    @pytest.mark.parametrize("method", ["median", "mean", "idw"])
+    def test_each_is_what_it_is_called(self, method):
+        image, hit = np.zeros((5, 5), np.float32), np.zeros((5, 5), bool)
+        image[2, 3], hit[2, 2] = 24, True
+        y, x = np.mgrid[-2:3, -2:3]
+        distance2 = (y**2 + x**2)[~hit]
+        told = {"median": 0, "mean": 1, "idw": 24 / np.sum(1 / distance2)}
+        assert fill_pixels(image, hit, method=method)[0] == pytest.approx(told[method])
+
     def test_large_masked_parts_are_not_solved(self, monkeypatch):
         """They would be one system of equations, with a hit beside them."""
         from skimage import restoration

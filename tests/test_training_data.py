@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Training data: what the sources draw, and what they refuse."""
 
+import math
 import os
 import subprocess
 import sys
@@ -294,7 +295,7 @@ class TestPastedCosmicRays:
         stamps = [stamp * u.def_unit("kadu", 1000 * u.adu) for stamp in STAMPS]
         source = PastedCosmicRays(ccds, stamps)
         assert np.allclose(source.stamps[0], 1000 * STAMPS[0])
-        with pytest.raises(ValueError, match="is in electron, and the image in adu"):
+        with pytest.raises(ValueError, match="is in electron, and the image is in adu"):
             PastedCosmicRays(ccds, [stamp * u.electron for stamp in STAMPS])
 
     def test_validation_has_stamps_of_its_own(self, clean):
@@ -515,6 +516,18 @@ class TestLosses:
         logits = torch.full((1, 1, 4, 4), 50.0)
         weight, target = torch.full((1, 4, 4), 2.0), torch.ones(1, 4, 4)
         assert 0 <= dice_loss(logits, target, weight) < 1e-6
+
+    @pytest.mark.parametrize("light", [0.0, 100.0, 1e4])
+    def test_values_are_pulled_to_the_light(self, light):
+        for off in (-0.1, 0.0, 0.1):
+            output = torch.zeros(1, 2, 1, 2)
+            output[:, 0] = math.asinh(light) + off
+            output.requires_grad_()
+            target, weight = torch.full((1, 1, 2), light), torch.tensor([[[1.0, 0.0]]])
+            fill_loss(output, target, weight).backward()
+            value, ignored = output.grad[0, 0, 0]
+            assert np.sign(round(float(value), 3)) == np.sign(off)
+            assert ignored == 0
 
     def test_stated_deviations_are_typical(self):
         """A hundredth of hidden stars does not widen what is said of the others."""

@@ -20,6 +20,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from astro_deepcr import conf, cosmicray_deepcr, inpaint_cosmicrays
 from astro_deepcr.exceptions import TrainingError, WeightsError
+from astro_deepcr.models import FillUNet, PlainUNet
 from astro_deepcr.scripts import main
 from astro_deepcr.training import (
     LabelledFrames,
@@ -210,6 +211,30 @@ class TestLearns:
         right = tasks.FillTask.correct(told, batch)
         assert tasks.FillTask.measure(right, batch)["pull_scale"] == pytest.approx(1)
         assert torch.equal(right[:, 0], told[:, 0])
+
+    @pytest.mark.parametrize("task", ["mask", "inpaint"])
+    def test_what_is_written_is_calibrated(self, task):
+        """As the output was that the validation measured."""
+        kind, network = {
+            "mask": (tasks.MaskTask, PlainUNet(widths=(4, 8))),
+            "inpaint": (tasks.FillTask, FillUNet(widths=(4, 8), detail=4)),
+        }[task]
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(2, kind.channels[0], 32, 32, generator=generator)
+        if task == "inpaint":
+            x[:, 1] = (x[:, 1] > 1).float()
+        with torch.no_grad():
+            wanted = (3 * network(x)[:, 0] + 5).sigmoid()
+        target = torch.bernoulli(wanted, generator=generator)
+        one, none = torch.ones_like(target), torch.zeros(2)
+        batch = Batch(target, target, one, none, none + 1)
+        with torch.no_grad():
+            output = network(x)
+            expected = kind.correct(output, batch).float()
+            network.load_state_dict(kind.calibrate(network.state_dict(), output, batch))
+            written = network(x)
+        assert not torch.allclose(output, expected, atol=1e-3)
+        assert torch.allclose(written, expected, atol=1e-4)
 
     def test_fine_tuning_never_loses_the_start(self, trained, tmp_path):
         source = LabelledFrames(*draw_frames(12, first=300))

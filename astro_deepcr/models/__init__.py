@@ -55,6 +55,8 @@ def build_model(architecture, arguments):
     ------
     ~astro_deepcr.exceptions.WeightsError
         If the architecture is not known or does not take the arguments.
+    ValueError
+        If the values of the arguments do not go together.
 
     Examples
     --------
@@ -71,7 +73,7 @@ def build_model(architecture, arguments):
             f"has {', '.join(sorted(ARCHITECTURES))}. A newer version may."
         )
         raise WeightsError(msg) from None
-    except (TypeError, ValueError) as err:
+    except TypeError as err:
         msg = f"The architecture {architecture!r} does not take {arguments}: {err}."
         raise WeightsError(msg) from None
 
