@@ -21,8 +21,10 @@ from astro_deepcr import (
     inference,
     inpaint_cosmicrays,
 )
+from astro_deepcr.apply import replace_hit
 from astro_deepcr.devices import cpu_threads, resolve_device, resolve_precision
 from astro_deepcr.exceptions import DeviceError, OutOfMemoryWarning, WeightsError
+from astro_deepcr.images import parse_image
 from astro_deepcr.inference import predict
 from astro_deepcr.noise import Normalization, measure_normalization
 from astro_deepcr.weights import get_weights, list_weights
@@ -86,6 +88,47 @@ class TestParity:
             expected = net.eval()(channels[None])[0, 0].numpy()
         filled = inpaint_cosmicrays(image, hit, "inpaint-acs-wfc-f606w-3-32")
         assert np.allclose(filled[hit], expected[hit], rtol=1e-5)
+
+
+class TestGolden:
+    """What the bundled networks said of one frame: new code must say the same."""
+
+    ROWS = [0, 0, 1, 27, 28, 33, 58, 80, 84, 110, 133, 147]
+    COLUMNS = [9, 138, 115, 22, 22, 8, 115, 4, 114, 7, 112, 81]
+    PROBABILITIES = {
+        "universal": [
+            0.0296, 0.0221, 0.0680, 0.9550, 0.1061, 0.0238,
+            0.0347, 0.4860, 0.0220, 0.9656, 0.0580, 0.0780,
+        ],
+        "universal-fast": [
+            0.0336, 0.0226, 0.0420, 0.9077, 0.1095, 0.0714,
+            0.0579, 0.2473, 0.0573, 0.9011, 0.0909, 0.0795,
+        ],
+    }  # fmt: skip
+    HIT = ([1, 15, 30, 47, 71, 81, 115, 124, 149],
+           [134, 109, 23, 68, 9, 109, 112, 47, 77])  # fmt: skip
+    FILLED = [100.17, 100.17, 99.25, 99.71, 100.28, 100.44, 100.55, 99.17, 100.72]
+    DEVIATION = [1.249, 0.863, 0.652, 0.934, 0.892, 0.688, 1.103, 0.734, 0.936]
+
+    @pytest.fixture
+    def drawn(self):
+        return draw_frame((160, 144), 60, seed=3)
+
+    @pytest.mark.parametrize("name", PROBABILITIES)
+    def test_probability(self, drawn, name):
+        found = cosmicray_probability(drawn[0], name)[self.ROWS, self.COLUMNS]
+        assert np.allclose(found, self.PROBABILITIES[name], rtol=0, atol=1e-3)
+
+    def test_fill(self, drawn):
+        image, hit = drawn
+        entry, pixels = get_weights(None, task="inpaint"), parse_image(image)
+        filled, std = replace_hit(
+            pixels, hit, entry, lambda _: 1.0, floor=np.zeros_like
+        )
+        deviation = np.zeros(hit.shape)
+        deviation[hit] = std
+        assert np.allclose(filled[self.HIT], self.FILLED, rtol=0, atol=0.01)
+        assert np.allclose(deviation[self.HIT], self.DEVIATION, rtol=2e-3)
 
 
 class TestTiles:
