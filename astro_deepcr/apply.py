@@ -122,10 +122,9 @@ def replace_hit(
     std : `~numpy.ndarray` or None, shape (n,)
         Expected deviation of the pixels ``hit``.
     """
-    dtype = np.result_type(pixels.data.dtype, np.float32)
-    data = pixels.data.astype(dtype.newbyteorder("="))
+    dtype = np.result_type(pixels.data.dtype, np.float32).newbyteorder("=")
     if inpaint is None or not hit.any():
-        return data, None
+        return pixels.data.astype(dtype), None
     filled, std, told = _fill(pixels, hit, inpaint, to_unit, device)
     if told and reading is not None:
         known = ~(hit | pixels.mask)
@@ -134,6 +133,7 @@ def replace_hit(
         how = (inpaint, to_unit, device)
         std = _correction(pixels, hit, known, reading, *how).apply(std)
     background = np.broadcast_to(pixels.background, hit.shape)[hit]
+    data = pixels.data.astype(dtype)  # not before, for the network needs memory
     data[hit] = filled + background
     if isinstance(inpaint, str):  # networks tell of the light, which has no read noise
         std = np.maximum(std, floor(data[hit]))
