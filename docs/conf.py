@@ -153,6 +153,7 @@ class WeightsCard(SphinxDirective):
         scale = "" if entry.scale == 1 else f", divided by {entry.scale:g}"
         form = {"fixed": "as they are", "mean-std": "less their mean, over their"}
         form["mean-std"] += " standard deviation (of the frame)"
+        form["sky-noise-asinh"] = "as the asinh of (value - sky) / noise of the frame"
         facts = {
             "For": entry.domain,
             "Trained on": entry.trained_on,
