@@ -59,6 +59,9 @@ def hit_probability(
     del values  # a frame of memory
     how = {"where": where, "device": device, "orientations": orientations}
     probability = predict([image], entry, **how)
+    if where is not None:
+        wanted, probability = probability, np.zeros(image.shape, np.float32)
+        probability[where] = wanted
     probability[pixels.mask] = 0
     return probability
 
@@ -189,9 +192,9 @@ def _fill_by_network(pixels, hit, entry, to_unit, device, unknown=False):
     image[bad] = 0
     del values  # a frame of memory
     output = predict([image, bad], entry, where=hit, device=device)
-    if output.ndim == 2:
-        return normalization.inverse(output[hit]) / factor, None
-    value, log_std = output[:, hit]
+    if output.ndim == 1:
+        return normalization.inverse(output) / factor, None
+    value, log_std = output
     std = np.exp(log_std) * normalization.scale / factor
     return normalization.inverse(value) / factor, std
 

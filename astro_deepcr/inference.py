@@ -24,7 +24,7 @@ from .models import ARCHITECTURES, build_model
 from .models.int8 import can_quantize, quantize
 from .models.orientations import ORIENTATIONS, mean_over_orientations
 from .noise import Normalization, measure_normalization
-from .tiling import common_inside, cut_tile, plan_tiles, stitch_tile
+from .tiling import common_inside, cut_tile, gather_tile, plan_tiles, stitch_tile
 from .weights import resolve
 from .weights.files import load_state
 
@@ -64,7 +64,7 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     weights : `~astro_deepcr.weights.Weights`
         Which network.
     where : `~numpy.ndarray` of bool, shape (rows, columns), optional
-        Only tiles with such a pixel are run; the others give 0.
+        The pixels that are wanted; only tiles with such a pixel are run.
     device : str, optional
         `None` means ``astro_deepcr.conf.device``.
     orientations : {1, 2, 4, 8}, optional
@@ -75,6 +75,7 @@ def predict(image, weights, *, where=None, device=None, orientations=1):
     output : `~numpy.ndarray` of float32, shape (rows, columns)
         The probability for mask networks, the normalised value for others; of
         networks that give more than one channel, shape (channels, rows, columns).
+        With ``where``, the pixels that are wanted alone: shape (n,) or (channels, n).
 
     Raises
     ------
@@ -289,7 +290,10 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size, orientatio
     parameter = next(network.parameters())
     shape = image[0].shape
     tiles = _plan(shape, weights, where, tile_size, parameter.device)
-    output = np.zeros((1, *shape), np.float32)
+    # Of few pixels, whole frames of memory would be mostly empty.
+    order = None if where is None else np.flatnonzero(where)
+    form = shape if order is None else order.shape
+    output = np.zeros((1, *form), np.float32)
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
         cutouts = np.stack([[cut_tile(part, tile) for part in image] for tile in batch])
@@ -299,9 +303,12 @@ def _run_tiles(network, image, weights, where, tile_size, batch_size, orientatio
         if weights.task == "mask":
             y = y.sigmoid_()
         if len(output) != y.shape[1]:
-            output = np.zeros((y.shape[1], *shape), np.float32)
+            output = np.zeros((y.shape[1], *form), np.float32)
         for tile, result in zip(batch, y.cpu().numpy(), strict=True):
-            stitch_tile(output, tile, result, inside)
+            if order is None:
+                stitch_tile(output, tile, result, inside)
+            else:
+                gather_tile(output, tile, result, inside, where, order)
     return output[0] if len(output) == 1 else output
 
 

@@ -7,7 +7,14 @@ from itertools import product
 
 import numpy as np
 
-__all__ = ["Tile", "common_inside", "cut_tile", "plan_tiles", "stitch_tile"]
+__all__ = [
+    "Tile",
+    "common_inside",
+    "cut_tile",
+    "gather_tile",
+    "plan_tiles",
+    "stitch_tile",
+]
 
 
 @dataclass(frozen=True)
@@ -145,11 +152,38 @@ def stitch_tile(output, tile, result, inside):
     inside : tuple of slice
         Which part.
     """
-    own = tuple(
+    output[..., *tile.area] = result[..., *_own_part(tile, inside)]
+
+
+def gather_tile(output, tile, result, inside, where, order):
+    """
+    Write the wanted pixels of a tile's result into a list of all that are wanted.
+
+    Parameters
+    ----------
+    output : `~numpy.ndarray`, shape (..., n)
+        Changed in place.
+    tile, result, inside
+        As for `stitch_tile`.
+    where : `~numpy.ndarray` of bool, shape (rows, columns)
+        The pixels that are wanted.
+    order : `~numpy.ndarray` of int, shape (n,)
+        Where they are in the flattened frame: ``np.flatnonzero(where)``.
+    """
+    wanted = where[tile.area]
+    rows, columns = np.nonzero(wanted)
+    first_row, first_column = (part.start for part in tile.area)
+    place = (rows + first_row) * where.shape[1] + columns + first_column
+    own = result[..., *_own_part(tile, inside)]
+    output[..., np.searchsorted(order, place)] = own[..., wanted]
+
+
+def _own_part(tile, inside):
+    """Return the part of a result that belongs to no other tile."""
+    return tuple(
         slice(part.start - held.start, part.stop - held.start)
         for part, held in zip(tile.inside, inside, strict=True)
     )
-    output[..., *tile.area] = result[..., *own]
 
 
 def _split(length, largest, halo, stride):
