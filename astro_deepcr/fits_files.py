@@ -350,7 +350,7 @@ def open_fits(filename, **options):
     with Path(filename).open("rb") as file:
         try:
             with _OPENING, warnings.catch_warnings():
-                warnings.filterwarnings("error", message="File may have been trunc")
+                warnings.filterwarnings("error", message="File may have been truncated")
                 hdus = fits.open(file, memmap=False, **options)
                 len(hdus)  # reads all headers
         except (*_DAMAGE, KeyError, AstropyUserWarning) as err:

@@ -99,7 +99,7 @@ def measure(name, image, device, args, copied):
     entry = get_weights(name)
     dtype = inference._choose_precision(entry, device)
     if dtype is torch.int8:  # of a processor, whose operations nothing here counts
-        dtype = torch.float32
+        dtype, conf.precision = torch.float32, "float32"
     network = inference._load_network(entry, device, dtype)
     batches = device_batches(image, entry, device, next(network.parameters()).dtype)
 

@@ -445,6 +445,7 @@ def test_bad_requests(changes, match):
         ({"detectors": []}, "0 detectors and 2 environments"),
         ({"exposure_times": [1.0]}, "exposure_times has shape"),
         ({"exposure_times": -1.0}, "exposure_times=-1.0 must be finite"),
+        ({"exposure_times": 3 * u.m}, "must be seconds, or times such as 60"),
         ({"rate_factors": [1.0, np.inf]}, "rate_factors=.*must be finite"),
     ],
 )

@@ -263,6 +263,16 @@ class TestLabelledFrames:
         with pytest.raises(TypeError, match="is given as frames; give a list"):
             LabelledFrames(one, mask)
 
+    def test_array_of_names(self, frames, tmp_path):
+        """As tables give them: several files, not one image."""
+        names = np.array([str(tmp_path / f"{i}.fits") for i in range(2)])
+        for name, image, mask in zip(names, *frames[:2], strict=False):
+            science = fits.ImageHDU(image, name="SCI")
+            science.header["BUNIT"] = "electron"
+            truth = fits.ImageHDU(mask.astype(np.uint8), name="MASK")
+            fits.HDUList([fits.PrimaryHDU(), science, truth]).writeto(name)
+        assert len(LabelledFrames(names)) == 2
+
     def test_nan(self, frames):
         image = frames[0][0].copy()
         image[3, 3:5] = np.nan

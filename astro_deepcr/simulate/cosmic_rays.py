@@ -300,9 +300,13 @@ def _check_batch(detectors, environments, exposure_times, rate_factors):
 
 def _seconds(times):
     """Return times, or quantities of time, in seconds."""
-    if isinstance(times, (u.Quantity, list, tuple)):
+    if torch.is_tensor(times):
+        return times
+    try:
         return u.Quantity(times, u.s).value
-    return times
+    except (TypeError, u.UnitConversionError):
+        msg = f"exposure_times={times!r} must be seconds, or times such as 60 * u.s."
+        raise ValueError(msg) from None
 
 
 def _check_time(exposure_time):

@@ -99,7 +99,7 @@ def parse_frames(frames, masks, ignore, sky, *, clean=False):
     With ``clean``, cosmic rays that the frames are known to hold are left out.
     """
     one = isinstance(frames, (str, Path, CCDData)) or not hasattr(frames, "__len__")
-    if one or (isinstance(frames, np.ndarray) and frames.ndim < 3):
+    if one or (isinstance(frames, np.ndarray) and frames.ndim == 2):
         msg = f"One {type(frames).__name__} is given as frames; give a list of them."
         raise TypeError(msg)
     if not len(frames):

@@ -112,7 +112,10 @@ def load_state(path):
 
 def _of_numpy(value):
     """Return a number, or an array, of NumPy as JSON can tell it."""
-    return np.asarray(value).tolist()
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    msg = f"A weights file cannot hold {value!r}; give numbers, text, or lists of them."
+    raise TypeError(msg)
 
 
 def save_weights(path, state, weights):
