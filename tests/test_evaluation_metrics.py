@@ -252,3 +252,10 @@ def test_memory_for_each_pixel_stays_small():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 64
+
+
+def test_thresholds_are_those_of_the_scores():
+    """0.9 in float32 is a little less than 0.9."""
+    scores = PixelScores()
+    scores.add(np.float32([[0.9, 0.0, 0.0]]), np.array([[True, False, False]]))
+    assert scores.rates(0.9)[0] == 1

@@ -393,3 +393,13 @@ class TestFiles:
     def test_name_of_the_file(self, tmp_path):
         with pytest.raises(ValueError, match=r"must be called \*\.safetensors"):
             save_weights(tmp_path / "mine.bin", {}, get_weights())
+
+
+def test_tasks_and_rates():
+    for call in (list_weights, lambda task: get_weights("universal", task=task)):
+        with pytest.raises(ValueError, match="task='Mask' is not known; choose 'mask'"):
+            call("Mask")
+    weights = get_weights("acs-wfc")
+    rate = weights.operating_points[0][0]
+    expected = weights.threshold_for(rate)
+    assert weights.threshold_for(np.float32(rate)) == pytest.approx(expected, abs=1e-6)
