@@ -129,7 +129,7 @@ def _read_list(path):
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as err:
-        msg = f"The list {path} is no text in UTF-8: {err}."
+        msg = f"The list {path} is no text in UTF-8: {err}. Save it in that encoding."
         raise ValueError(msg) from err
 
 
